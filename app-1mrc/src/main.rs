@@ -1,0 +1,3 @@
+//! The One Million Request Challenge on sunstar.
+
+fn main() {}

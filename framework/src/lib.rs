@@ -1,0 +1,4 @@
+//! A thread-per-core, shared-nothing server framework for Linux on `io_uring`.
+
+pub mod http;
+pub mod mem;

@@ -1,0 +1,9 @@
+//! Buffers and the pool they come from: the memory of one shard.
+
+mod buf;
+mod chain;
+mod pool;
+
+pub use buf::{Buf, BufMut};
+pub use chain::Chain;
+pub use pool::Pool;

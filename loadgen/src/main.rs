@@ -1,0 +1,3 @@
+//! sunstar's load generator.
+
+fn main() {}
