@@ -1,3 +1,10 @@
-//! sunstar's load generator.
+//! sunstar's load generator: closed loop, exact accounting, verified answers.
+#![expect(dead_code, reason = "the engine that uses the parts comes next")]
+
+mod duration;
+mod head;
+mod number;
+mod template;
+mod url;
 
 fn main() {}
