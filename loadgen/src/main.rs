@@ -1,8 +1,10 @@
 //! sunstar's load generator: closed loop, exact accounting, verified answers.
 #![expect(dead_code, reason = "the engine that uses the parts comes next")]
 
+mod codec;
 mod duration;
 mod head;
+mod learned;
 mod number;
 mod template;
 mod url;
