@@ -6,6 +6,9 @@ mod duration;
 mod head;
 mod learned;
 mod number;
+mod oracle;
+mod payload;
+mod stats;
 mod template;
 mod url;
 
