@@ -4,7 +4,9 @@
 mod codec;
 mod duration;
 mod head;
+mod latency;
 mod learned;
+mod ledger;
 mod number;
 mod oracle;
 mod payload;
