@@ -48,7 +48,7 @@ pub struct FieldLine {
 const INLINE_FIELDS: usize = 12;
 
 /// The field lines of one head, most of which fit inline.
-pub type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
+pub(crate) type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
 
 /// The head of a request: method, target, version and field lines.
 ///

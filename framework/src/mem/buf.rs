@@ -398,7 +398,7 @@ mod tests {
         assert!(
             buffer
                 .chunks(40)
-                .zip(0_u8..)
+                .zip(0..=255_u8)
                 .all(|(chunk, byte)| chunk == [byte; 40])
         );
         assert_eq!(pool.outstanding(), 1);
