@@ -3,6 +3,7 @@
 //! What must hold: what goes on the wire (`authority`, `target`) has no byte that could end a line
 //! or a word of the request head.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -87,6 +88,12 @@ impl Url {
             }
         }
         Err(last)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "http://{}{}", self.authority, self.target)
     }
 }
 
