@@ -79,6 +79,16 @@ pub(crate) fn approximate(count: u64) -> f64 {
     count as f64
 }
 
+/// A rate as a whole number, to be shown.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates are positive and far below 2^64"
+)]
+pub(crate) fn rounded(rate: f64) -> u64 {
+    rate.round() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,22 +3,25 @@
 //! What must hold: nothing is drawn, and no thread started, unless standard error is a terminal;
 //! the bar reads what the shards publish and never touches them.
 
+use std::fmt::Write;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use crate::duration::short;
+use crate::number::{grouped, rounded};
 use crate::plan::Limit;
 use crate::watch::Watch;
 
 /// How often the bar is drawn.
 const INTERVAL: Duration = Duration::from_millis(100);
 const BY_COUNT: &str =
-    " {wide_bar} {percent:>3}%  {human_pos} of {human_len}  {per_sec}  {elapsed} of {duration}";
-const BY_TIME: &str = " {spinner} {elapsed}  {human_pos} answers  {per_sec}";
+    " {wide_bar} {percent:>3}%  {human_pos} of {human_len}  {rate}  {elapsed} of {duration}";
+const BY_TIME: &str = " {spinner} {elapsed} of {msg}  {human_pos} answers  {rate}";
 
 /// The bar, until it is dropped.
 pub(crate) struct Progress {
@@ -60,10 +63,15 @@ impl Drop for Progress {
 fn bar(limit: Limit) -> ProgressBar {
     let (bar, template) = match limit {
         Limit::Requests(count) => (ProgressBar::new(count), BY_COUNT),
-        Limit::Time(_) => (ProgressBar::no_length(), BY_TIME),
+        Limit::Time(time) => (ProgressBar::no_length().with_message(short(time)), BY_TIME),
     };
-    let style = ProgressStyle::with_template(template);
-    bar.with_style(style.expect("the templates are proper"))
+    let style = ProgressStyle::with_template(template).expect("the templates are proper");
+    bar.with_style(
+        style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // What cannot be drawn is not drawn.
+            write!(out, "{}/s", grouped(rounded(state.per_sec()))).ok();
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::duration::short;
 use crate::latency::{BEYOND_MIN, Latency, PERCENTILES};
 use crate::ledger::Outcome;
-use crate::number::{approximate, bytes, grouped};
+use crate::number::{approximate, bytes, grouped, rounded};
 use crate::plan::Plan;
 use crate::tally::Tally;
 use crate::url::Url;
@@ -142,14 +142,4 @@ pub(crate) fn faults(tally: &Tally) -> Vec<String> {
     wrong
         .map(|(count, what)| format!("{} {what}", grouped(count)))
         .collect()
-}
-
-/// A rate as a whole number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rates are positive and far below 2^64"
-)]
-fn rounded(rate: f64) -> u64 {
-    rate.round() as u64
 }
