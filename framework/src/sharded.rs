@@ -73,6 +73,11 @@ impl<T: 'static> Sharded<T> {
             );
             states.push((TypeId::of::<T>(), Rc::new(RefCell::new(value))));
         });
+        Sharded::everywhere()
+    }
+
+    /// The handle alone: for a `T` that every shard starts by itself.
+    pub(crate) fn everywhere() -> Sharded<T> {
         Sharded {
             place: Place::EveryShard,
             state: PhantomData,
@@ -244,11 +249,7 @@ fn state_here<T: 'static>() -> Option<Rc<dyn Any>> {
 }
 
 fn local_here<T: 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
-    Sharded {
-        place: Place::EveryShard,
-        state: PhantomData,
-    }
-    .local(f)
+    Sharded::everywhere().local(f)
 }
 
 /// Waits for all futures and gives back their results in order.

@@ -77,6 +77,14 @@ pub fn shard_count() -> usize {
     with_current(|shard| shard.count())
 }
 
+/// The name of the current shard's driver: `uring`.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn driver_name() -> &'static str {
+    with_current(|shard| shard.io.borrow().driver.name())
+}
+
 /// The buffer pool of the current shard.
 ///
 /// # Panics
