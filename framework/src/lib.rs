@@ -3,3 +3,4 @@
 pub mod http;
 pub mod mem;
 pub mod service;
+pub mod sharded;
