@@ -1,4 +1,5 @@
 //! Services: what answers a request, and how a handler is found and called.
+#![cfg_attr(feature = "json", doc = include_str!("../../docs/manual/handlers.md"))]
 
 mod extract;
 mod handler;
