@@ -3,4 +3,6 @@
 pub mod http;
 pub mod mem;
 pub mod service;
-pub mod sharded;
+mod sharded;
+
+pub use sharded::Sharded;

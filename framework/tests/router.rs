@@ -1,19 +1,15 @@
 //! The router through its public face: what each request is answered, handler by handler.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "handlers take their arguments by value"
-)]
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sunstar::Sharded;
 use sunstar::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use sunstar::mem::Pool;
 use sunstar::service::{
     Bytes, Content, FromRequest, IntoResponse, Json, Path, Query, Rejection, Reply, Request,
     Response, Router, Service,
 };
-use sunstar::sharded::Sharded;
 
 /// A shelf of books by number: the state of these tests.
 #[derive(Default)]

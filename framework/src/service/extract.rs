@@ -23,7 +23,7 @@ use crate::sharded::Sharded;
 /// ```
 /// use sunstar::http::{StatusCode, header};
 /// use sunstar::service::{FromRequest, Request};
-/// use sunstar::sharded::Sharded;
+/// use sunstar::Sharded;
 ///
 /// struct Token(String);
 ///
@@ -70,7 +70,7 @@ impl<T: 'static> FromRequest<T> for Sharded<T> {
 
     #[inline]
     fn from_request(_request: &Request, state: &Sharded<T>) -> Result<Sharded<T>, Infallible> {
-        Ok(state.clone())
+        Ok(*state)
     }
 }
 

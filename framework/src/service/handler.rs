@@ -21,7 +21,7 @@ use crate::sharded::Sharded;
 /// A handler that takes the state of another router does not compile:
 /// ```compile_fail,E0277
 /// use sunstar::service::Router;
-/// use sunstar::sharded::Sharded;
+/// use sunstar::Sharded;
 ///
 /// fn count(tally: Sharded<u64>) {}
 ///

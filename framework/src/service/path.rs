@@ -24,13 +24,14 @@ use crate::sharded::Sharded;
 ///
 /// # Examples
 /// ```
+/// use sunstar::Sharded;
 /// use sunstar::service::{Path, Request, Router, Service};
 ///
 /// fn greet(Path((name, times)): Path<(String, usize)>) -> String {
 ///     format!("hello {name} ").repeat(times)
 /// }
 ///
-/// let router = Router::new(()).get("/greet/{name}/{times}", greet);
+/// let router = Router::with(Sharded::single(())).get("/greet/{name}/{times}", greet);
 /// let response = router.call(Request::get("/greet/J%C3%B6rg/2")).try_response().unwrap();
 /// assert_eq!(response.content.as_bytes(), "hello Jörg hello Jörg ".as_bytes());
 /// ```

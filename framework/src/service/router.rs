@@ -43,7 +43,7 @@ pub(super) type Endpoint<T> = Box<dyn Fn(Request, &Sharded<T>) -> Reply>;
 /// ```
 /// use sunstar::http::StatusCode;
 /// use sunstar::service::{Path, Request, Router, Service};
-/// use sunstar::sharded::Sharded;
+/// use sunstar::Sharded;
 ///
 /// fn add(total: Sharded<u64>, Path(amount): Path<u64>) -> StatusCode {
 ///     total.local(|total| *total += amount);
@@ -87,6 +87,9 @@ impl<T: 'static> Router<T> {
     /// Makes a router without routes and registers `state` as the current shard's `T`.
     ///
     /// Every shard must make one. A router that needs no state has `()`.
+    ///
+    /// # Panics
+    /// Outside a shard, and if the shard has a `T` already: see [`Sharded::start`].
     pub fn new(state: T) -> Router<T> {
         Router::with(Sharded::start(state))
     }

@@ -51,7 +51,7 @@ impl Reply {
     ///
     /// For tests without a runtime: an `async` handler is polled once, which is enough as long as
     /// it only awaits what is ready, such as the shard of a
-    /// [`Sharded::single`](crate::sharded::Sharded::single).
+    /// [`Sharded::single`](crate::Sharded::single).
     pub fn try_response(self) -> Option<Response> {
         match self {
             Reply::Now(response) => Some(response),
