@@ -16,5 +16,7 @@ pub use error::{Error, Result};
 pub use http::{Method, StatusCode};
 pub use runtime::ShardId;
 pub use server::Server;
-pub use service::{IntoResponse, Request, Response, Service};
+#[cfg(feature = "json")]
+pub use service::Json;
+pub use service::{IntoResponse, Request, Response, Router, Service};
 pub use sharded::Sharded;

@@ -110,7 +110,6 @@ impl Request {
 
     /// Sets what the router found in the path.
     #[inline]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the router comes next"))]
     pub(super) fn set_params(&mut self, names: Rc<[Box<str>]>, values: ParamSpans) {
         debug_assert_eq!(names.len(), values.len(), "a name for each parameter");
         self.params = Params {

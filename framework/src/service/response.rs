@@ -61,9 +61,9 @@ impl Response {
     /// A 200 with this content and media type.
     #[inline]
     pub(super) fn of(media_type: HeaderValue, content: Buf) -> Response {
-        Response::new(StatusCode::OK)
-            .with_field(header::CONTENT_TYPE, media_type)
-            .with_content(content)
+        let mut response = Response::new(StatusCode::OK).with_content(content);
+        response.fields.append(header::CONTENT_TYPE, media_type);
+        response
     }
 }
 
@@ -187,7 +187,10 @@ impl IntoResponse for Vec<u8> {
 impl IntoResponse for Buf {
     #[inline]
     fn into_response(self, _pool: &Pool) -> Response {
-        Response::of(HeaderValue::from_static("application/octet-stream"), self)
+        Response::of(
+            const { HeaderValue::from_static("application/octet-stream") },
+            self,
+        )
     }
 }
 
@@ -231,7 +234,7 @@ impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
 #[inline]
 fn text(content: Buf) -> Response {
     Response::of(
-        HeaderValue::from_static("text/plain; charset=utf-8"),
+        const { HeaderValue::from_static("text/plain; charset=utf-8") },
         content,
     )
 }

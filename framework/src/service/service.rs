@@ -50,7 +50,8 @@ impl Reply {
     /// The response, unless it has to be waited for; never waits.
     ///
     /// For tests without a runtime: an `async` handler is polled once, which is enough as long as
-    /// it only awaits what is ready, such as a [`Sharded::single`](crate::sharded::Sharded::single).
+    /// it only awaits what is ready, such as the shard of a
+    /// [`Sharded::single`](crate::Sharded::single).
     pub fn try_response(self) -> Option<Response> {
         match self {
             Reply::Now(response) => Some(response),
