@@ -113,7 +113,7 @@ where
     let (started, starts) = mpsc::channel();
     let mut threads = Vec::new();
     for (index, mesh) in Mesh::connect(count).into_iter().enumerate() {
-        let id = ShardId::new(index);
+        let id = ShardId::of(index);
         let (go, told) = mpsc::channel::<()>();
         let (config, main) = (config.clone(), Arc::clone(&main));
         let (together, started) = (Arc::clone(&together), started.clone());
