@@ -46,7 +46,7 @@ fn bad_layers() -> Vec<Bad> {
             "use crate::{\n mem::{Buf, a},\n server,\n};",
             &[1],
         ),
-        sample("framework/src/cli.rs", "use crate::server;", &[1]),
+        sample("framework/src/metrics.rs", "use crate::server;", &[1]),
         sample(
             "framework/src/service/router.rs",
             "use crate::Result;",
@@ -147,7 +147,7 @@ fn bad_places() -> Vec<Bad> {
         ),
         bad_sample(
             "kernel",
-            "framework/src/sys/ring.rs",
+            "framework/src/sys/socket.rs",
             "\nopcode::Recv::new();",
             &[2],
         ),
