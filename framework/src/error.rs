@@ -53,6 +53,13 @@ impl Error {
         self.is_kind(io::ErrorKind::AddrInUse)
     }
 
+    /// Whether this machine has no such address, or no such kind of address.
+    pub fn is_address_missing(&self) -> bool {
+        const EAFNOSUPPORT: i32 = 97;
+        let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
+        self.is_kind(io::ErrorKind::AddrNotAvailable) || code == Some(EAFNOSUPPORT)
+    }
+
     /// Whether the operating system refused for lack of a privilege.
     pub fn is_permission_denied(&self) -> bool {
         self.is_kind(io::ErrorKind::PermissionDenied)

@@ -73,6 +73,11 @@ impl<T: 'static> Sharded<T> {
             );
             states.push((TypeId::of::<T>(), Rc::new(RefCell::new(value))));
         });
+        Sharded::everywhere()
+    }
+
+    /// The handle alone: for a `T` that every shard starts by itself.
+    pub(crate) fn everywhere() -> Sharded<T> {
         Sharded {
             place: Place::EveryShard,
             state: PhantomData,
@@ -220,7 +225,7 @@ impl<T: 'static> Sharded<T> {
         } else {
             runtime::shard_count()
         };
-        let shards = (0..count).map(ShardId::new).filter(|&shard| which(shard));
+        let shards = (0..count).map(ShardId::of).filter(|&shard| which(shard));
         let calls = shards.map(|shard| {
             let f = f.clone();
             Box::pin(self.on(shard, move |state: &mut T| f(state)))
@@ -244,11 +249,7 @@ fn state_here<T: 'static>() -> Option<Rc<dyn Any>> {
 }
 
 fn local_here<T: 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
-    Sharded {
-        place: Place::EveryShard,
-        state: PhantomData,
-    }
-    .local(f)
+    Sharded::everywhere().local(f)
 }
 
 /// Waits for all futures and gives back their results in order.
@@ -310,7 +311,7 @@ mod tests {
     fn each_shard_has_its_own_value_which_need_not_be_send() {
         let results = run(3, |shard| async move {
             let state = Sharded::start(Rc::new(Cell::new(shard.index())));
-            let next = ShardId::new((shard.index() + 1) % 3);
+            let next = ShardId::of((shard.index() + 1) % 3);
             let there = state.on(next, |cell| cell.get()).await;
             (state.local(|cell| cell.get()), there)
         });
@@ -352,7 +353,7 @@ mod tests {
     fn many_calls_at_once_are_all_answered() {
         let sums = run(2, |shard| async move {
             let state = Sharded::start(0_u64);
-            let other = ShardId::new(1 - shard.index());
+            let other = ShardId::of(1 - shard.index());
             let add = |n: u64| Box::pin(state.on(other, move |sum| *sum += n));
             join((1..=5_000).map(add).collect()).await;
             while state.local(|sum| *sum < 5_000 * 5_001 / 2) {
@@ -376,7 +377,7 @@ mod tests {
         run(2, |shard| async move {
             let state = Sharded::start(());
             if shard == ShardId::ZERO {
-                state.on(ShardId::new(1), |()| panic!("planted")).await;
+                state.on(ShardId::of(1), |()| panic!("planted")).await;
             }
         });
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use sunstar::runtime::{CpuSet, Placement};
+use sunstar::runtime::{CpuSet, InvalidCpuSet, Placement};
 
 use crate::oracle::EVENT_COUNT_MAX;
 use crate::payload::Payload;
@@ -248,7 +248,7 @@ fn at_most(most: u64, text: &str) -> Result<u64, String> {
 
 fn cpus(text: &str) -> Result<CpuSet, String> {
     text.parse()
-        .map_err(|error: sunstar::Error| error.to_string())
+        .map_err(|error: InvalidCpuSet| error.to_string())
 }
 
 fn root(text: &str) -> Result<Url, String> {

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use super::TcpStream;
 use crate::runtime::{self, Shard, SocketKey};
@@ -63,10 +64,16 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the future loses nothing: a connection accepted meanwhile waits for the next call.
     pub async fn accept(&mut self) -> io::Result<TcpStream> {
-        let accept = |context: &mut std::task::Context<'_>| {
-            self.shard.io.borrow_mut().poll_accept(self.key, context)
-        };
-        Ok(TcpStream::adopt(poll_fn(accept).await?))
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`accept`](TcpListener::accept), by hand.
+    ///
+    /// # Errors
+    /// As [`accept`](TcpListener::accept).
+    pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        let accepted = self.shard.io.borrow_mut().poll_accept(self.key, context);
+        accepted.map_ok(TcpStream::adopt)
     }
 
     /// The address that it listens on; with the real port if 0 was asked for.

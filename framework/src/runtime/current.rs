@@ -1,11 +1,18 @@
-//! The current shard: found through a scope that each reactor turn enters, not through the thread.
+//! The current shard, and what code that runs on it may ask of it.
 //!
-//! So a simulator can run all shards on one thread. What must hold: scopes do not nest.
+//! It is found through a scope that each reactor turn enters, not through the thread, so that a
+//! simulator can run all shards on one. What must hold: scopes do not nest.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
+use std::time::{Instant, SystemTime};
 
+use super::clock::Clock;
+use super::executor::Task;
+use super::placement::ShardId;
 use super::shard::Shard;
+use crate::mem::Pool;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
@@ -60,4 +67,60 @@ pub(crate) fn try_with<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
         f(current.borrow().as_ref())
     });
     result.unwrap_or_else(|_| f.take().expect("not called yet")(None))
+}
+
+/// Starts a task on the current shard.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+{
+    with(|shard| shard.executor.spawn(&shard.outside, future))
+}
+
+/// The moment at which the current turn began. It does not move within a turn.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn now() -> Instant {
+    with(|shard| shard.clock.now())
+}
+
+/// The time of day, as the system has it: it may jump.
+pub fn wall_clock() -> SystemTime {
+    Clock::wall()
+}
+
+/// The shard that this code runs on.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn current_shard() -> ShardId {
+    with(|shard| shard.id)
+}
+
+/// How many shards this runtime has.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn shard_count() -> usize {
+    with(|shard| shard.count())
+}
+
+/// The name of the current shard's driver: `uring`.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn driver_name() -> &'static str {
+    with(|shard| shard.io.borrow().driver.name())
+}
+
+/// The buffer pool of the current shard.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn pool() -> Pool {
+    with(|shard| shard.pool.clone())
 }

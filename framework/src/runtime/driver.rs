@@ -1,8 +1,8 @@
 //! [`Driver`]: what talks to the kernel for a reactor; the seam where it is replaced.
 //!
-//! It is an enum and not a trait, so that a socket needs no type parameter. Its verbs are those of
-//! Seastar's reactor backend: push an operation, submit and wait (`enter`), reap completions, ring
-//! a doorbell. Nothing above the driver blocks.
+//! It is an enum and not a trait, so that a socket needs no type parameter. Its verbs are those
+//! that Seastar puts under its reactor: push an operation, submit and wait (`enter`), reap
+//! completions, ring a doorbell. Nothing above the driver blocks.
 
 use super::doorbell::Doorbell;
 use super::op::{Completion, Op, OpId, Target};

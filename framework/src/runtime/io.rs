@@ -159,8 +159,19 @@ impl Io {
     pub(crate) fn queue(&mut self, key: SocketKey, pool: &Pool, buf: Buf) {
         let socket = &mut self.sockets[key.index()];
         if !buf.is_empty() && socket.outgoing != Outgoing::Closed && !socket.shutdown_wanted {
-            socket.unsent.push(pool, buf);
-            self.start_sending(key);
+            if socket.outgoing == Outgoing::Idle {
+                // Nothing is before it, so it goes as it is.
+                socket.sending_len = buf.len();
+                let send = Op::Send {
+                    socket: socket.number(),
+                    data: buf,
+                    more: false,
+                };
+                let id = self.driver.push(Target::Sender(key.0), send);
+                socket.outgoing = Outgoing::Sending(id);
+            } else {
+                socket.unsent.push(pool, buf);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! [`run_on_all_shards`]: makes the shards, each on a thread of its own, and runs them to their end.
+//! [`run_on_all_shards`]: makes the shards, a thread for each, and runs them to their end.
 //!
 //! What must hold: either every shard starts or none does; a shard whose future has ended goes on
 //! answering the others until theirs have ended too; a panic on one shard ends them all, since the
@@ -113,7 +113,7 @@ where
     let (started, starts) = mpsc::channel();
     let mut threads = Vec::new();
     for (index, mesh) in Mesh::connect(count).into_iter().enumerate() {
-        let id = ShardId::new(index);
+        let id = ShardId::of(index);
         let (go, told) = mpsc::channel::<()>();
         let (config, main) = (config.clone(), Arc::clone(&main));
         let (together, started) = (Arc::clone(&together), started.clone());

@@ -20,10 +20,8 @@ mod stats;
 mod timer;
 mod uring;
 
-use std::future::Future;
-use std::time::{Instant, SystemTime};
-
-pub use crate::sys::cpu::{Cpu, CpuSet, Topology};
+pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
+pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};
 pub use executor::Task;
 pub use launch::{Config, DriverChoice, run_on_all_shards};
 pub use placement::{Placement, ShardId};
@@ -34,53 +32,3 @@ pub(crate) use current::with as with_current;
 pub(crate) use io::SocketKey;
 pub(crate) use mesh::Mesh;
 pub(crate) use shard::Shard;
-
-use crate::mem::Pool;
-
-/// Starts a task on the current shard.
-///
-/// # Panics
-/// Outside of every shard.
-pub fn spawn<F>(future: F) -> Task<F::Output>
-where
-    F: Future + 'static,
-{
-    with_current(|shard| shard.executor.spawn(&shard.outside, future))
-}
-
-/// The moment at which the current turn began. It does not move within a turn.
-///
-/// # Panics
-/// Outside of every shard.
-pub fn now() -> Instant {
-    with_current(|shard| shard.clock.now())
-}
-
-/// The time of day, as the system has it: it may jump.
-pub fn wall_clock() -> SystemTime {
-    clock::Clock::wall()
-}
-
-/// The shard that this code runs on.
-///
-/// # Panics
-/// Outside of every shard.
-pub fn current_shard() -> ShardId {
-    with_current(|shard| shard.id)
-}
-
-/// How many shards this runtime has.
-///
-/// # Panics
-/// Outside of every shard.
-pub fn shard_count() -> usize {
-    with_current(|shard| shard.count())
-}
-
-/// The buffer pool of the current shard.
-///
-/// # Panics
-/// Outside of every shard.
-pub fn pool() -> Pool {
-    with_current(|shard| shard.pool.clone())
-}

@@ -16,8 +16,16 @@ impl ShardId {
     /// The first shard, which every runtime has.
     pub const ZERO: ShardId = ShardId(0);
 
-    pub(crate) fn new(index: usize) -> ShardId {
+    pub(crate) fn of(index: usize) -> ShardId {
         ShardId(u16::try_from(index).expect("at most SHARDS_MAX shards"))
+    }
+
+    /// The shard with this number, if the current runtime has so many.
+    ///
+    /// # Panics
+    /// Outside of every shard.
+    pub fn new(index: usize) -> Option<ShardId> {
+        (index < super::shard_count()).then(|| ShardId::of(index))
     }
 
     /// The shard's number, counted from 0.
@@ -123,7 +131,7 @@ mod tests {
         assert_eq!(all.to_string(), "4 shards on CPUs 0-3");
         let two = Placement::within(&set("0-3"), Some(2), Some(&set("1,3"))).unwrap();
         assert_eq!(two.to_string(), "2 shards on CPUs 1,3");
-        assert_eq!(two.cpu(ShardId::new(1)), Some(3));
+        assert_eq!(two.cpu(ShardId::of(1)), Some(3));
         let one = Placement::within(&set("0-3"), Some(1), None).unwrap();
         assert_eq!(one.to_string(), "1 shard on CPU 0");
     }

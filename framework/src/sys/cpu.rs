@@ -1,11 +1,10 @@
 //! [`CpuSet`] and [`Topology`]: which CPUs this process may use and how they share cores and nodes.
 
+use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
-
-use crate::error::{Error, Result};
 
 /// The highest CPU number that a set may name: what the kernel's affinity mask of glibc holds.
 const CPU_MAX: usize = 1023;
@@ -53,14 +52,30 @@ impl FromIterator<usize> for CpuSet {
     }
 }
 
-impl FromStr for CpuSet {
-    type Err = Error;
+/// A text that is not a list of CPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidCpuSet {
+    part: String,
+}
 
-    fn from_str(list: &str) -> Result<CpuSet> {
-        let wrong = |part: &str| {
-            Error::config(format!(
-                "`{part}` is not a CPU list; write it like 0-3,8 (at most {CPU_MAX})"
-            ))
+impl fmt::Display for InvalidCpuSet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = &self.part;
+        write!(
+            out,
+            "`{part}` is not a CPU list; write it like 0-3,8 (at most {CPU_MAX})"
+        )
+    }
+}
+
+impl Error for InvalidCpuSet {}
+
+impl FromStr for CpuSet {
+    type Err = InvalidCpuSet;
+
+    fn from_str(list: &str) -> Result<CpuSet, InvalidCpuSet> {
+        let wrong = |part: &str| InvalidCpuSet {
+            part: part.to_owned(),
         };
         let mut cpus = Vec::new();
         for part in list.trim().split(',') {
