@@ -1,6 +1,6 @@
 //! [`exchange`]: one request before or after a run, on a connection of its own, blocking.
 //!
-//! What must hold: the answer is read by the same strict codec as those of the run; nothing waits
+//! What must hold: the answer is read by the same strict codec as those of the run; no step waits
 //! longer than it was told to.
 
 use std::io::{self, Read, Write};
