@@ -1,0 +1,6 @@
+//! The domain of the One Million Request Challenge: what an event is, and how events are counted
+//! exactly on many shards.
+//!
+//! What must hold: nothing here knows a framework, a clock, a thread or a socket.
+
+pub mod exact_sum;
