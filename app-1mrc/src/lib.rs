@@ -3,4 +3,6 @@
 //!
 //! What must hold: nothing here knows a framework, a clock, a thread or a socket.
 
+pub mod event;
 pub mod exact_sum;
+mod json;
