@@ -5,4 +5,7 @@
 
 pub mod event;
 pub mod exact_sum;
+mod index;
 mod json;
+pub mod name_log;
+pub mod users;
