@@ -55,14 +55,14 @@ impl NewUsers {
 
 /// The names that one shard has seen, in the order in which it saw them.
 #[derive(Debug, Default)]
-pub(crate) struct NameLog {
+pub struct NameLog {
     chunks: Vec<Vec<u8>>,
-    len: u64,
+    name_count: u64,
 }
 
 impl NameLog {
     /// Appends a name and returns its address.
-    pub(crate) fn push(&mut self, name: &[u8]) -> u64 {
+    pub fn push(&mut self, name: &[u8]) -> u64 {
         let (prefix, prefix_len) = encode_len(name.len());
         let entry_len = prefix_len + name.len();
         if self.chunks.last().is_none_or(|chunk| {
@@ -76,13 +76,13 @@ impl NameLog {
         let address = at * CHUNK_LEN + chunk.len();
         chunk.extend_from_slice(&prefix[..prefix_len]);
         chunk.extend_from_slice(name);
-        self.len += 1;
+        self.name_count += 1;
         address as u64
     }
 
     /// The name at an address that [`push`](NameLog::push) gave.
     #[inline]
-    pub(crate) fn name(&self, address: u64) -> &[u8] {
+    pub fn name(&self, address: u64) -> &[u8] {
         let address = usize::try_from(address).expect("addresses of this log fit");
         let entry = &self.chunks[address / CHUNK_LEN][address % CHUNK_LEN..];
         split_entry(entry).0
@@ -90,26 +90,26 @@ impl NameLog {
 
     /// How many names there are.
     #[inline]
-    pub(crate) fn len(&self) -> u64 {
-        self.len
+    pub fn name_count(&self) -> u64 {
+        self.name_count
     }
 
     /// All names, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().flat_map(|chunk| Entries(chunk))
     }
 
     /// The place behind the newest name.
-    pub(crate) fn end(&self) -> Mark {
+    pub fn end(&self) -> Mark {
         Mark {
-            name_count: self.len,
+            name_count: self.name_count,
             chunk: self.chunks.len().saturating_sub(1),
             offset: self.chunks.last().map_or(0, Vec::len),
         }
     }
 
     /// A copy of the names behind `mark`.
-    pub(crate) fn since(&self, mark: Mark) -> NewUsers {
+    pub fn since(&self, mark: Mark) -> NewUsers {
         let mut entries = Vec::with_capacity(self.tails(mark).map(<[u8]>::len).sum());
         for tail in self.tails(mark) {
             entries.extend_from_slice(tail);
@@ -118,7 +118,7 @@ impl NameLog {
     }
 
     /// Bytes of memory that the log holds.
-    pub(crate) fn memory_len(&self) -> usize {
+    pub fn memory_len(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(Vec::capacity).sum();
         chunks + self.chunks.capacity() * size_of::<Vec<u8>>()
     }

@@ -34,7 +34,7 @@ impl Users {
     /// How many names there are.
     #[inline]
     pub fn len(&self) -> u64 {
-        self.log.len()
+        self.log.name_count()
     }
 
     /// Whether there are none.
