@@ -8,6 +8,7 @@ pub mod event;
 pub mod exact_sum;
 mod index;
 mod json;
+pub mod metrics;
 pub mod name_log;
 pub mod stats;
 pub mod tally;
