@@ -62,22 +62,18 @@ fn honest(counted: &Shared, request: &Request) -> Reply {
 
 fn challenge(toy: &Toy, count: &str, more: &[&str]) -> Ended {
     let url = toy.url("");
-    loadgen(
-        &[
-            &["1mrc", &url, "-n", count, "-c", "8", "--timeout", "1s"],
-            more,
-        ]
-        .concat(),
-    )
+    loadgen(&[&["1mrc", &url, "-n", count, "-c", "8"], more].concat())
 }
 
 /// The challenge with 2,000 events against a server that `lies` may answer for.
 fn against(lies: impl Fn(&Shared, &Request) -> Option<Reply> + Send + Sync + 'static) -> Ended {
+    challenge(&liar(lies), "2k", &["--timeout", "1m"])
+}
+
+/// An honest server, except when `lies` answers in its place.
+fn liar(lies: impl Fn(&Shared, &Request) -> Option<Reply> + Send + Sync + 'static) -> Toy {
     let counted = shared(Counted::default());
-    let toy = Toy::start(move |request| {
-        lies(&counted, request).unwrap_or_else(|| honest(&counted, request))
-    });
-    challenge(&toy, "2k", &[])
+    Toy::start(move |request| lies(&counted, request).unwrap_or_else(|| honest(&counted, request)))
 }
 
 /// The same with another text of `/stats` after the events.
@@ -226,8 +222,8 @@ fn an_event_whose_connection_broke_is_unknown_and_not_sent_again() {
 
 #[test]
 fn a_silent_server_and_a_talkative_one_are_not_exact() {
-    let silent = against(|_, request| is_77(request).then_some(Reply::Silence));
-    silent.expect(4, &["1 without an answer", "+ 1 timeout"]);
+    let toy = liar(|_, request| is_77(request).then_some(Reply::Silence));
+    challenge(&toy, "2k", &["--timeout", "2s"]).expect(4, &["1 without an answer", "+ 1 timeout"]);
     let talkative = against(|counted, request| {
         is_77(request).then(|| {
             honest(counted, request);

@@ -11,25 +11,16 @@ fn honest() -> Toy {
     Toy::start(|_| Reply::with("200 OK", "hello"))
 }
 
-/// Sends `count` requests over 4 connections to a server that misbehaves on the tenth.
-fn run_against(count: u64, tenth: impl Fn() -> Reply + Send + Sync + 'static) -> Ended {
+/// Sends 30 requests over 4 connections to a server that misbehaves on the tenth.
+fn run_against(tenth: impl Fn() -> Reply + Send + Sync + 'static, timeout: &str) -> Ended {
     let toy = Toy::start(move |request| match request.number {
         9 => tenth(),
         _ => Reply::with("200 OK", "hello"),
     });
-    let count_text = count.to_string();
-    let ended = loadgen(&[
-        "-n",
-        &count_text,
-        "-c",
-        "4",
-        "--timeout",
-        "1s",
-        &toy.url("/"),
-    ]);
+    let ended = loadgen(&["-n", "30", "-c", "4", "--timeout", timeout, &toy.url("/")]);
     assert_eq!(
         toy.request_count(),
-        count,
+        30,
         "each request is sent once: {ended:#?}"
     );
     ended
@@ -101,14 +92,10 @@ fn answers_in_single_bytes_are_whole_answers() {
 fn a_server_that_closes_after_each_answer_gets_a_new_connection() {
     let last = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let toy = Toy::start(|_| Reply::Last(last.into()));
-    let ended = loadgen(&["-n", "20", "-c", "2", &toy.url("/")]);
-    ended.expect(
-        0,
-        &[
-            "Sent 20 = 20 ok",
-            "Connections opened 20, 18 reconnects, 0 failed",
-        ],
-    );
+    let ended = loadgen(&["-n", "20", "-c", "1", &toy.url("/")]);
+    let opened = "Connections opened 20, 19 reconnects, 0 failed";
+    ended.expect(0, &["Sent 20 = 20 ok", opened]);
+    loadgen(&["-n", "20", "-c", "3", &toy.url("/")]).expect(0, &["Sent 20 = 20 ok"]);
     let until_close = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
     let toy = Toy::start(|_| Reply::Last(until_close.into()));
     loadgen(&["-n", "20", "-c", "2", &toy.url("/")]).expect(0, &["Sent 20 = 20 ok"]);
@@ -116,7 +103,7 @@ fn a_server_that_closes_after_each_answer_gets_a_new_connection() {
 
 #[test]
 fn another_status_is_a_failed_verification() {
-    let ended = run_against(30, || Reply::with("503 Busy", ""));
+    let ended = run_against(|| Reply::with("503 Busy", ""), "1m");
     ended.expect(
         4,
         &[
@@ -129,7 +116,7 @@ fn another_status_is_a_failed_verification() {
 
 #[test]
 fn a_malformed_answer_is_a_failed_verification() {
-    let ended = run_against(30, || Reply::Bytes(b"HTTP/1.1 OK\r\n\r\n".to_vec()));
+    let ended = run_against(|| Reply::Bytes(b"HTTP/1.1 OK\r\n\r\n".to_vec()), "1m");
     ended.expect(
         4,
         &[
@@ -138,7 +125,7 @@ fn a_malformed_answer_is_a_failed_verification() {
         ],
     );
     let twice = || Reply::Bytes([answer("200 OK", ""), answer("200 OK", "")].concat());
-    let ended = run_against(30, twice);
+    let ended = run_against(twice, "1m");
     ended.expect(
         4,
         &[
@@ -151,24 +138,16 @@ fn a_malformed_answer_is_a_failed_verification() {
 
 #[test]
 fn a_lost_connection_is_a_failed_run() {
-    let ended = run_against(30, || Reply::Last(Vec::new()));
-    ended.expect(
-        1,
-        &[
-            "29 ok",
-            "+ 1 reset",
-            "closed before it answered",
-            "1 reconnects",
-        ],
-    );
-    let ended = run_against(30, || Reply::Last(b"HTTP/1.1 200 OK\r\nCon".to_vec()));
+    let ended = run_against(|| Reply::Last(Vec::new()), "1m");
+    ended.expect(1, &["29 ok", "+ 1 reset", "closed before it answered"]);
+    let ended = run_against(|| Reply::Last(b"HTTP/1.1 200 OK\r\nCon".to_vec()), "1m");
     ended.expect(1, &["29 ok", "+ 1 reset", "in the middle of a response"]);
 }
 
 #[test]
 fn silence_is_a_timeout() {
-    let ended = run_against(30, || Reply::Silence);
-    ended.expect(1, &["29 ok", "+ 1 timeout", "no answer within 1s"]);
+    let ended = run_against(|| Reply::Silence, "2s");
+    ended.expect(1, &["29 ok", "+ 1 timeout", "no answer within 2s"]);
 }
 
 #[test]
@@ -185,14 +164,18 @@ fn pipelined_requests_behind_a_fault_are_lost_with_the_connection() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_end_is_counted() {
-    let toy = Toy::start(|request| match request.number {
-        ..100 => Reply::with("200 OK", ""),
-        _ => Reply::Silence,
-    });
-    let ended = loadgen(&[
+fn a_run_by_time_ends() {
+    let toy = honest();
+    let ended = loadgen(&["-d", "1s", "-c", "5", &toy.url("/")]);
+    ended.expect(0, &["closed loop, 5 connections", "+ 0 timeout + 0 reset"]);
+    assert!(toy.request_count() > 0);
+}
+
+/// Starts a run of an hour against `toy`, sends it `signal` when `heard` says so.
+fn interrupted(toy: &Toy, heard: &mpsc::Receiver<()>, signal: &str) -> Ended {
+    let child = start(&[
         "-d",
-        "100ms",
+        "1h",
         "-c",
         "5",
         "-p",
@@ -201,33 +184,49 @@ fn what_is_in_flight_at_the_end_is_counted() {
         "1h",
         &toy.url("/"),
     ]);
-    ended.expect(0, &["= 100 ok", "+ 10 in flight at end", "Sent 110 "]);
+    heard.recv().unwrap();
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = finish(child);
+    assert!(ended.err.contains("interrupted"), "{ended:#?}");
+    ended
 }
 
 #[test]
-fn an_interrupt_gives_a_partial_report() {
+fn a_signal_gives_a_partial_report() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let (heard, hear) = mpsc::channel();
+        let (hear, heard) = mpsc::channel();
         let toy = Toy::start(move |request| {
             if request.number == 100 {
-                heard.send(()).unwrap();
+                hear.send(()).unwrap();
             }
             Reply::with("200 OK", "")
         });
-        let child = start(&["-d", "1h", "-c", "2", &toy.url("/")]);
-        hear.recv().unwrap();
-        let id = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let ended = finish(child);
-        ended.expect(code, &["Sent ", "+ 0 in flight at end"]);
-        assert!(ended.err.contains("interrupted"), "{ended:#?}");
+        let ended = interrupted(&toy, &heard, signal);
+        ended.expect(code, &["Sent ", " ok + 0 bad status", "p99"]);
     }
+}
+
+#[test]
+fn what_is_in_flight_at_the_end_is_counted() {
+    let (hear, heard) = mpsc::channel();
+    let toy = Toy::start(move |request| match request.number {
+        ..100 => Reply::with("200 OK", ""),
+        number => {
+            if number == 109 {
+                hear.send(()).unwrap();
+            }
+            Reply::Silence
+        }
+    });
+    let ended = interrupted(&toy, &heard, "-INT");
+    ended.expect(130, &["Sent 110 = 100 ok", "+ 10 in flight at end"]);
 }
 
 #[test]
