@@ -217,9 +217,6 @@ impl<S: Service> Session<S> {
             .head
             .take()
             .expect("the protocol gives the head before the end");
-        if self.stop.phase() >= Phase::Draining {
-            self.connection.send_close();
-        }
         let request = Request::new(head, content, self.shared.pool.clone());
         self.shared.counters.count_request();
         let service = &self.shared.service;
@@ -260,6 +257,9 @@ impl<S: Service> Session<S> {
         let standing = self.shared.standing.lines(now);
         let length = Length::Known(content.len() as u64);
         self.end = End::Finished;
+        if self.stop.phase() >= Phase::Draining {
+            self.connection.send_close();
+        }
         self.connection
             .send_head(status, &fields, length, &standing);
         self.connection.send_data(content);

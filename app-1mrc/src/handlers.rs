@@ -1,0 +1,304 @@
+//! The challenge's contract as plain functions: they carry the domain's messages between shards.
+//!
+//! What must hold: `POST /event` is answered with an empty body, since the official client does
+//! not read one and would open a new connection per request; `GET /stats` has four members and no
+//! more; a future that is dropped half-way leaves no figure wrong (see [`app_1mrc::union`]).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use app_1mrc::event::Event;
+use app_1mrc::metrics::Metrics;
+use app_1mrc::stats::Stats;
+use app_1mrc::tally::{Report, Tally};
+use app_1mrc::union::Union;
+use sunstar::http::{HeaderValue, header};
+use sunstar::runtime::{self, Task};
+use sunstar::service::Bytes;
+use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
+
+/// What every shard holds. The union of all shards is the one on [`ShardId::ZERO`].
+pub(crate) struct Challenge {
+    tally: Tally,
+    union: Union,
+}
+
+impl Challenge {
+    /// The state of one shard of `shard_count`, with nothing counted yet.
+    pub(crate) fn new(shard: ShardId, shard_count: usize) -> Challenge {
+        Challenge {
+            tally: Tally::new(shard.index()),
+            union: Union::new(shard_count),
+        }
+    }
+}
+
+/// The routes of the challenge.
+pub(crate) fn router(challenge: Sharded<Challenge>) -> Router<Challenge> {
+    Router::with(challenge)
+        .post("/event", post_event)
+        .get("/stats", get_stats)
+        .get("/health", get_health)
+        .post("/reset", post_reset)
+        .get("/metrics", get_metrics)
+}
+
+/// Counts one event on the shard that received it.
+fn post_event(challenge: Sharded<Challenge>, Bytes(body): Bytes) -> Response {
+    match Event::parse(&body) {
+        Ok(event) => {
+            let batch = challenge.local(|challenge| {
+                challenge.tally.record(&event);
+                challenge.tally.batch()
+            });
+            if let Some(batch) = batch {
+                ship(challenge, batch);
+            }
+            Response::new(StatusCode::OK)
+        }
+        Err(reason) => {
+            challenge.local(|challenge| challenge.tally.reject(reason));
+            let text = format!(r#"{{"error": "{}"}}"#, reason.message());
+            json(StatusCode::BAD_REQUEST, text)
+        }
+    }
+}
+
+/// Answers with the figures of all shards together.
+async fn get_stats(challenge: Sharded<Challenge>) -> Response {
+    json(StatusCode::OK, stats(challenge).await.to_string())
+}
+
+/// Says that the server answers.
+fn get_health() -> &'static str {
+    "ok\n"
+}
+
+/// Forgets everything, on all shards, also when the client goes away meanwhile.
+async fn post_reset(challenge: Sharded<Challenge>) -> StatusCode {
+    let reset = async move {
+        let epoch = challenge
+            .on(ShardId::ZERO, |challenge| challenge.union.reset())
+            .await;
+        challenge
+            .on_all(move |challenge| challenge.tally.reset(epoch))
+            .await;
+        StatusCode::OK
+    };
+    Unstoppable(Some(runtime::spawn(reset))).await
+}
+
+/// Answers with everything else that is worth knowing, as Prometheus text.
+async fn get_metrics(challenge: Sharded<Challenge>) -> Response {
+    let union_memory_len = |challenge: &mut Challenge| challenge.union.user_memory_len();
+    let metrics = Metrics {
+        stats: stats(challenge).await,
+        shards: challenge.map(|challenge| challenge.tally.gauges()).await,
+        union_memory_len: challenge.on(ShardId::ZERO, union_memory_len).await,
+    };
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4");
+    Response::new(StatusCode::OK)
+        .with_field(header::CONTENT_TYPE, media_type)
+        .with_content(metrics.to_string())
+}
+
+/// Asks all shards, again after a reset in between.
+async fn stats(challenge: Sharded<Challenge>) -> Stats {
+    loop {
+        let ask = challenge
+            .on(ShardId::ZERO, |challenge| challenge.union.ask())
+            .await;
+        let question = ask.clone();
+        let reports = challenge
+            .map(move |challenge| challenge.tally.report(&question))
+            .await;
+        let answer = move |challenge: &mut Challenge| challenge.union.answer(&ask, &reports);
+        if let Some(stats) = challenge.on(ShardId::ZERO, answer).await {
+            return stats;
+        }
+    }
+}
+
+/// Sends users ahead, so that no `/stats` has many to merge. One batch per shard is on its way.
+#[cold]
+fn ship(challenge: Sharded<Challenge>, batch: Report) {
+    let shipment = async move {
+        let merge = move |challenge: &mut Challenge| challenge.union.merge(&batch);
+        let receipt = challenge.on(ShardId::ZERO, merge).await;
+        challenge.local(|challenge| challenge.tally.shipped(receipt));
+    };
+    runtime::spawn(shipment).detach();
+}
+
+fn json(status: StatusCode, text: String) -> Response {
+    let media_type = HeaderValue::from_static("application/json");
+    Response::new(status)
+        .with_field(header::CONTENT_TYPE, media_type)
+        .with_content(text)
+}
+
+/// A task that runs to its end even if nobody waits for it any more.
+struct Unstoppable<T>(Option<Task<T>>);
+
+impl<T> Future for Unstoppable<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let task = self
+            .0
+            .as_mut()
+            .expect("it is taken only when this is dropped");
+        Pin::new(task).poll(context)
+    }
+}
+
+impl<T> Drop for Unstoppable<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sunstar::runtime::{Config, Placement, run_on_all_shards, yield_now};
+    use sunstar::service::{Reply, Request, Service};
+
+    const ZEROS: &str = r#"{"totalRequests":0,"uniqueUsers":0,"sum":0,"avg":0}"#;
+    /// One event of 1.5 by the same user on either shard.
+    const BOTH: &str = r#"{"totalRequests":2,"uniqueUsers":1,"sum":3,"avg":1.5}"#;
+
+    /// Runs `main` on two shards.
+    fn on_two_shards<F: Future<Output = ()> + 'static>(
+        main: impl Fn(ShardId, Sharded<Challenge>) -> F + Send + Sync + 'static,
+    ) {
+        let start = move |shard| main(shard, Sharded::start(Challenge::new(shard, 2)));
+        run_on_all_shards(&Config::new(Placement::unpinned(2)), start).unwrap();
+    }
+
+    /// Status and text of the answer to a request.
+    async fn answer(router: &Router<Challenge>, request: Request) -> (u16, String) {
+        let response = match router.call(request) {
+            Reply::Now(response) => response,
+            Reply::Later(future) => future.await,
+        };
+        let text = std::str::from_utf8(response.content.as_bytes()).unwrap();
+        (response.status.as_u16(), text.to_owned())
+    }
+
+    async fn post(router: &Router<Challenge>, user: usize, value: f64) {
+        let body = format!(r#"{{"userId":"user_{user}","value":{value}}}"#);
+        let seen = answer(router, Request::post("/event").with_content(body)).await;
+        assert_eq!(seen, (200, String::new()));
+    }
+
+    /// Asks until the stats are these: then the other shard has come as far.
+    async fn wait_for(router: &Router<Challenge>, expected: &str) {
+        while answer(router, Request::get("/stats")).await.1 != expected {
+            yield_now().await;
+        }
+    }
+
+    #[test]
+    fn events_of_two_shards_are_counted_together() {
+        on_two_shards(async |shard, challenge| {
+            let router = router(challenge);
+            for number in 0..100 {
+                post(&router, shard.index() + number % 50, 0.1).await;
+            }
+            let expected = r#"{"totalRequests":200,"uniqueUsers":51,"sum":20,"avg":0.1}"#;
+            wait_for(&router, expected).await;
+        });
+    }
+
+    #[test]
+    fn an_event_is_in_the_answer_that_is_asked_for_after_it() {
+        on_two_shards(async |shard, challenge| {
+            let router = router(challenge);
+            for number in 1..=1000 {
+                post(&router, shard.index(), 1.0).await;
+                let (_, text) = answer(&router, Request::get("/stats")).await;
+                let total = text.split([':', ',']).nth(1).unwrap();
+                assert!(total.parse::<usize>().unwrap() >= number, "{text}");
+            }
+        });
+    }
+
+    #[test]
+    fn many_users_are_shipped_ahead_and_counted_once() {
+        on_two_shards(async |_, challenge| {
+            let router = router(challenge);
+            for number in 0..5000 {
+                post(&router, number, 2.0).await;
+                if number % 100 == 0 {
+                    yield_now().await;
+                }
+            }
+            let expected = r#"{"totalRequests":10000,"uniqueUsers":5000,"sum":20000,"avg":2}"#;
+            wait_for(&router, expected).await;
+        });
+    }
+
+    #[test]
+    fn a_reset_reaches_every_shard() {
+        on_two_shards(async |shard, challenge| {
+            let router = router(challenge);
+            post(&router, 1, 1.5).await;
+            if shard == ShardId::ZERO {
+                wait_for(&router, BOTH).await;
+                assert_eq!(answer(&router, Request::post("/reset")).await.0, 200);
+                assert_eq!(answer(&router, Request::get("/stats")).await.1, ZEROS);
+            }
+            wait_for(&router, ZEROS).await;
+        });
+    }
+
+    #[test]
+    fn a_reset_goes_on_when_its_client_is_gone() {
+        on_two_shards(async |shard, challenge| {
+            let router = router(challenge);
+            post(&router, 1, 1.5).await;
+            if shard == ShardId::ZERO {
+                wait_for(&router, BOTH).await;
+                let Reply::Later(mut reset) = router.call(Request::post("/reset")) else {
+                    panic!("a reset asks other shards");
+                };
+                let poll =
+                    std::future::poll_fn(|context| Poll::Ready(reset.as_mut().poll(context)));
+                assert!(poll.await.is_pending());
+                drop(reset);
+            }
+            while challenge.local(|challenge| challenge.tally.gauges().event_count) > 0 {
+                yield_now().await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_bad_event_is_told_why_and_counts_nothing() {
+        on_two_shards(async |_, challenge| {
+            let router = router(challenge);
+            let request = Request::post("/event").with_content(r#"{"userId":"u"}"#);
+            let expected = (400, r#"{"error": "value is missing"}"#.to_owned());
+            assert_eq!(answer(&router, request).await, expected);
+            assert_eq!(answer(&router, Request::get("/stats")).await.1, ZEROS);
+            let metrics = answer(&router, Request::get("/metrics")).await.1;
+            assert!(metrics.contains("\napp_1mrc_rejects_total{reason=\"value_missing\"} "));
+        });
+    }
+
+    #[test]
+    fn other_methods_and_paths_are_refused() {
+        on_two_shards(async |_, challenge| {
+            let router = router(challenge);
+            assert_eq!(answer(&router, Request::get("/health")).await.0, 200);
+            assert_eq!(answer(&router, Request::get("/event")).await.0, 405);
+            assert_eq!(answer(&router, Request::post("/stats")).await.0, 405);
+            assert_eq!(answer(&router, Request::get("/reset")).await.0, 405);
+            assert_eq!(answer(&router, Request::get("/")).await.0, 404);
+        });
+    }
+}
