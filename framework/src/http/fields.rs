@@ -22,8 +22,11 @@ impl<'a> FieldLines<'a> {
 
     /// The values of all lines whose name is `name`, without case.
     pub fn named<'n>(self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.filter(move |(line, _)| line.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        let FieldLines { bytes, lines } = self;
+        let name = name.as_bytes();
+        lines
+            .filter(move |line| line.name.of(bytes).eq_ignore_ascii_case(name))
+            .map(|line| line.value.of(bytes))
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
 use super::fields::FieldLines;
-use crate::mem::Buf;
+use crate::mem::{Buf, Pool};
 
 /// A protocol version (RFC 9110 section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,19 @@ impl Span {
     pub fn of(self, text: &[u8]) -> &[u8] {
         &text[usize::from(self.start)..][..usize::from(self.len)]
     }
+
+    /// The part of this span from its `start`th to before its `end`th byte.
+    ///
+    /// # Panics
+    /// If the part does not lie inside the span.
+    pub(crate) fn part(self, start: usize, end: usize) -> Span {
+        assert!(start <= end && end <= usize::from(self.len), "a part");
+        let narrow = |at: usize| u16::try_from(at).expect("a part is no longer than its span");
+        Span {
+            start: self.start + narrow(start),
+            len: narrow(end - start),
+        }
+    }
 }
 
 /// One field line: its name and its value, without the white space around it.
@@ -44,11 +57,50 @@ pub struct FieldLine {
     pub value: Span,
 }
 
-/// How many field lines fit without an allocation.
-const INLINE_FIELDS: usize = 12;
+/// How many field lines fit without an allocation: what a browser sends.
+const INLINE_FIELDS: usize = 16;
 
 /// The field lines of one head, most of which fit inline.
-pub type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
+pub(crate) type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
+
+/// Where the parts of a request target stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The target as sent.
+    pub(crate) whole: Span,
+    /// Its path; empty for an absolute-form without one.
+    pub(crate) path: Span,
+    /// Its query, without the `?`.
+    pub(crate) query: Option<Span>,
+}
+
+impl Target {
+    /// Finds the parts of a target (RFC 9112 section 3.2). Anything that is not in absolute-form
+    /// is its own path.
+    pub(crate) fn split(bytes: &[u8], whole: Span) -> Target {
+        let text = whole.of(bytes);
+        let path = if text.starts_with(b"/") {
+            0
+        } else {
+            memchr::memmem::find(text, b"://").map_or(0, |scheme| {
+                let authority = scheme + "://".len();
+                let end = memchr::memchr2(b'/', b'?', &text[authority..]);
+                end.map_or(text.len(), |len| authority + len)
+            })
+        };
+        Target::split_at(text, whole, path)
+    }
+
+    /// The parts of a target whose path, or the query behind an empty one, begins at `path`.
+    pub(crate) fn split_at(text: &[u8], whole: Span, path: usize) -> Target {
+        let mark = memchr::memchr(b'?', &text[path..]).map(|len| path + len);
+        Target {
+            whole,
+            path: whole.part(path, mark.unwrap_or(text.len())),
+            query: mark.map(|mark| whole.part(mark + 1, text.len())),
+        }
+    }
+}
 
 /// The head of a request: method, target, version and field lines.
 ///
@@ -57,9 +109,9 @@ pub type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
 pub struct Head {
     bytes: Buf,
     method: Method,
-    version: Version,
-    target: Span,
+    target: Target,
     fields: FieldVec,
+    version: Version,
 }
 
 impl Head {
@@ -72,12 +124,25 @@ impl Head {
         target: Span,
         fields: FieldVec,
     ) -> Head {
+        let target = Target::split(&bytes, target);
+        Head::from_parts(bytes, method, version, target, fields)
+    }
+
+    /// As [`Head::new`], with a target whose parts are known.
+    #[inline]
+    pub(crate) fn from_parts(
+        bytes: Buf,
+        method: Method,
+        version: Version,
+        target: Target,
+        fields: FieldVec,
+    ) -> Head {
         Head {
             bytes,
             method,
-            version,
             target,
             fields,
+            version,
         }
     }
 
@@ -96,8 +161,7 @@ impl Head {
     /// The request target exactly as sent (RFC 9112 section 3.2).
     #[inline]
     pub fn target(&self) -> &str {
-        // The parser admits only visible ASCII in a target, so this never falls back.
-        std::str::from_utf8(self.target.of(&self.bytes)).unwrap_or("")
+        self.text(self.target.whole)
     }
 
     /// The path of the target: without scheme, authority and query, still percent-encoded.
@@ -105,32 +169,28 @@ impl Head {
     /// `*` for the asterisk-form; the whole target for the authority-form of CONNECT.
     #[inline]
     pub fn path(&self) -> &str {
-        let target = self.origin();
-        target.split_once('?').map_or(target, |(path, _)| path)
+        match self.text(self.target.path) {
+            "" => "/",
+            path => path,
+        }
     }
 
     /// The query of the target, without its `?`, still percent-encoded.
     #[inline]
     pub fn query(&self) -> Option<&str> {
-        self.origin().split_once('?').map(|(_, query)| query)
+        self.target.query.map(|query| self.text(query))
     }
 
-    /// The target from its path on: the origin-form of an absolute-form target.
-    fn origin(&self) -> &str {
-        let target = self.target();
-        if target.starts_with('/') {
-            return target;
+    /// The host, and its port if there is one, that the request is for: the authority of an
+    /// absolute-form target, otherwise the value of `Host` (RFC 9112 section 3.2.2).
+    pub fn host(&self) -> Option<&str> {
+        if let Some((_scheme, rest)) = self.target().split_once("://")
+            && !self.target().starts_with('/')
+        {
+            return rest.split(['/', '?']).next();
         }
-        let Some((_scheme, rest)) = target.split_once("://") else {
-            return target;
-        };
-        rest.find(['/', '?']).map_or("/", |at| {
-            if rest[at..].starts_with('/') {
-                &rest[at..]
-            } else {
-                "/"
-            }
-        })
+        let value = self.field(&http::header::HOST)?;
+        std::str::from_utf8(value).ok()
     }
 
     /// All field lines in the order in which they were sent.
@@ -150,5 +210,59 @@ impl Head {
     #[inline]
     pub fn bytes(&self) -> &Buf {
         &self.bytes
+    }
+
+    /// Moves the head's bytes into memory of its own, so that the buffer they came in can go back
+    /// to its ring. For a head that is kept beyond the turn in which it came.
+    pub fn detach(&mut self, pool: &Pool) {
+        self.bytes = pool.copy(&self.bytes);
+    }
+
+    /// The text of a span of the target.
+    fn text(&self, span: Span) -> &str {
+        // The parser admits only visible ASCII in a target, so this never falls back.
+        std::str::from_utf8(span.of(&self.bytes)).unwrap_or("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(target: &'static str) -> (String, Option<String>) {
+        let whole = Span {
+            start: 0,
+            len: u16::try_from(target.len()).unwrap(),
+        };
+        let bytes = Buf::from(target);
+        let head = Head::new(bytes, Method::GET, Version::Http11, whole, FieldVec::new());
+        (
+            head.path().to_owned(),
+            head.query().map(|query| query.to_owned()),
+        )
+    }
+
+    #[test]
+    fn a_target_is_split_into_path_and_query() {
+        let cases = [
+            ("/", "/", None),
+            ("/a/b", "/a/b", None),
+            ("/a?", "/a", Some("")),
+            ("/a?b=c?d", "/a", Some("b=c?d")),
+            ("/a?u=http://x/y", "/a", Some("u=http://x/y")),
+            ("*", "*", None),
+            ("example.com:443", "example.com:443", None),
+            ("http://h", "/", None),
+            ("http://h?q", "/", Some("q")),
+            ("http://h:80/p?q", "/p", Some("q")),
+        ];
+        for (target, path, query) in cases {
+            let found = parts(target);
+            assert_eq!(
+                (&found.0[..], found.1.as_deref()),
+                (path, query),
+                "{target}"
+            );
+        }
     }
 }

@@ -2,9 +2,20 @@
 //!
 //! Nothing here does I/O, reads a clock, spawns, awaits or is `unsafe`.
 
+pub mod date;
+pub mod h1;
+
+mod content;
+mod error;
+mod event;
 mod fields;
 mod head;
+mod limits;
 
+pub use content::Length;
+pub use error::Error;
+pub use event::Event;
 pub use fields::{FieldLines, Fields};
 pub use head::{FieldLine, Head, Span, Version};
 pub use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+pub use limits::Limits;

@@ -398,8 +398,8 @@ mod tests {
         assert!(
             buffer
                 .chunks(40)
-                .enumerate()
-                .all(|(at, chunk)| chunk == [at as u8; 40])
+                .zip(0..=255_u8)
+                .all(|(chunk, byte)| chunk == [byte; 40])
         );
         assert_eq!(pool.outstanding(), 1);
     }

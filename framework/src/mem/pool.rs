@@ -3,9 +3,10 @@
 //! What must hold: a block is owned by exactly one of a free list, a [`BufMut`], or the set of
 //! [`Buf`]s that count it; a block goes back to the pool it came from; a free list never keeps
 //! more than `CACHED_BYTES_MAX` bytes, so that a burst does not become the resident size.
+#![expect(unsafe_code, reason = "blocks are raw allocations with a header")]
 #![expect(
-    unsafe_code,
-    reason = "blocks are raw allocations with a header; see the invariants"
+    clippy::cast_ptr_alignment,
+    reason = "blocks are allocated as aligned as their header"
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};

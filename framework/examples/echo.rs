@@ -1,0 +1,56 @@
+//! Raw TCP without HTTP: every shard sends back whatever its connections send.
+//!
+//! `cargo run --release --example echo`, then `nc localhost 7000`.
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::Parser;
+use sunstar::net::{TcpListener, TcpStream};
+use sunstar::runtime::{self, Config, CpuSet, Placement, run_on_all_shards};
+use sunstar::{Result, ShardId};
+
+/// Sends back what it receives.
+#[derive(Parser)]
+struct Cli {
+    /// Address to listen on; with port 0 there can be one shard only
+    #[arg(long, default_value = "127.0.0.1:7000")]
+    listen: SocketAddr,
+    /// Number of shards
+    #[arg(long)]
+    smp: Option<usize>,
+    /// CPUs to run on, such as 0-3,8
+    #[arg(long)]
+    cpuset: Option<CpuSet>,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let placement = Placement::new(cli.smp, cli.cpuset.as_ref())?;
+    let ended = run_on_all_shards(&Config::new(placement), move |shard| {
+        serve(shard, cli.listen)
+    })?;
+    for error in ended.into_iter().filter_map(io::Result::err) {
+        eprintln!("{error}");
+    }
+    Ok(())
+}
+
+async fn serve(shard: ShardId, address: SocketAddr) -> io::Result<()> {
+    let mut listener = TcpListener::bind(address)?;
+    println!("shard {shard} echoes on {}", listener.local_addr()?);
+    loop {
+        let stream = listener.accept().await?;
+        runtime::spawn(echo(stream)).detach();
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    while let Some(bytes) = stream.recv().await? {
+        stream.queue(bytes);
+        // Waits for a peer that sends and does not read, so that nothing piles up here.
+        stream.flush().await?;
+    }
+    stream.shutdown();
+    stream.flush().await
+}

@@ -1,0 +1,186 @@
+//! [`Args`]: the command line that every program on sunstar shares, as Seastar's app-template.
+//!
+//! Flatten it into a program's own arguments; what it says about shards, driver and addresses then
+//! reads and behaves the same everywhere.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::error::{Error, Result};
+use crate::runtime::{CpuSet, DriverChoice, Placement};
+use crate::server::{Config, Server};
+
+/// Where to listen and on which CPUs to run.
+///
+/// # Examples
+/// ```
+/// use clap::Parser;
+///
+/// /// Says hello.
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     sunstar: sunstar::cli::Args,
+/// }
+///
+/// let cli = Cli::parse_from(["hello", "--listen", "127.0.0.1:0", "--smp", "1"]);
+/// let server = cli.sunstar.server(&["0.0.0.0:8080"])?;
+/// assert_ne!(server.addresses()[0].port(), 0);
+/// # Ok::<(), sunstar::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// Address to listen on, such as 127.0.0.1:8080 or [::]:8080; port 0 takes a free one. May be
+    /// given several times.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+
+    /// Number of shards. Default: one on every CPU.
+    #[arg(long, value_name = "N")]
+    pub smp: Option<usize>,
+
+    /// CPUs to run on, such as 0-3,8. Default: all that this process may use.
+    #[arg(long, value_name = "LIST")]
+    pub cpuset: Option<CpuSet>,
+
+    /// What talks to the kernel.
+    #[arg(long, default_value = "auto")]
+    pub driver: DriverChoice,
+
+    /// Say what the kernel can do and what was chosen.
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+impl Args {
+    /// Binds a server as the arguments say; to `addresses` if they name none. It will print one
+    /// line when it is ready.
+    ///
+    /// Of several default addresses those are left out that this machine does not have, such as
+    /// IPv6 ones where there is no IPv6.
+    ///
+    /// # Errors
+    /// As [`Server::bind`] and [`Placement::new`].
+    pub fn server(&self, addresses: &[&str]) -> Result<Server> {
+        let config = Config {
+            placement: Some(Placement::new(self.smp, self.cpuset.as_ref())?),
+            driver: self.driver,
+            verbose: self.verbose,
+            announce: true,
+            ..Config::default()
+        };
+        let mut server = Server::unbound(config)?;
+        for address in &self.listen {
+            server = server
+                .and_bind(address.as_str())
+                .map_err(|error| hint(address, error))?;
+        }
+        if self.listen.is_empty() {
+            for address in addresses {
+                server.bind_if_there(address)?;
+            }
+        }
+        if server.addresses().is_empty() {
+            return Err(Error::config(
+                "no address to listen on; give one with --listen ADDR",
+            ));
+        }
+        Ok(server)
+    }
+}
+
+/// Says what an address looks like when one could not even be read.
+fn hint(address: &str, error: Error) -> Error {
+    if address.contains(':') {
+        return error;
+    }
+    Error::config(format!(
+        "`{address}` is not an address; write it like 127.0.0.1:8080"
+    ))
+}
+
+impl ValueEnum for DriverChoice {
+    fn value_variants<'a>() -> &'a [DriverChoice] {
+        &[DriverChoice::Auto, DriverChoice::Uring]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            DriverChoice::Auto => PossibleValue::new("auto").help("the best that is permitted"),
+            DriverChoice::Uring => PossibleValue::new("uring").help("io_uring, Linux 6.1 or newer"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &[&str]) -> Result<Args, String> {
+        let words = std::iter::once("program").chain(words.iter().copied());
+        Program::try_parse_from(words)
+            .map(|it| it.args)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_argument_is_understood() {
+        let words = [
+            "--listen",
+            "[::1]:0",
+            "--listen=127.0.0.1:0",
+            "--cpuset",
+            "0",
+        ];
+        let args = parse(&[&words[..], &["--smp=1", "--driver", "uring", "--verbose"]].concat());
+        let args = args.unwrap();
+        assert_eq!(
+            (args.smp, args.driver, args.verbose),
+            (Some(1), DriverChoice::Uring, true)
+        );
+        let addresses = args.server(&[]).unwrap().addresses();
+        assert!(
+            addresses.iter().all(|address| address.port() != 0),
+            "{addresses:?}"
+        );
+        assert_eq!(addresses.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_argument_is_answered_with_what_is_right() {
+        let error = parse(&["--cpuset", "0-x"]).err().unwrap();
+        assert!(error.contains("write it like 0-3,8"), "{error}");
+        let error = parse(&["--driver", "magic"]).err().unwrap();
+        assert!(error.contains("auto") && error.contains("uring"), "{error}");
+        let address = parse(&["--listen", "nowhere"])
+            .unwrap()
+            .server(&[])
+            .unwrap_err();
+        assert!(
+            address.to_string().contains("write it like 127.0.0.1:8080"),
+            "{address}"
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_advice() {
+        let taken = Server::bind("127.0.0.1:0").unwrap();
+        let address = taken.addresses()[0].to_string();
+        let error = parse(&["--listen", &address])
+            .unwrap()
+            .server(&[])
+            .unwrap_err();
+        assert!(error.is_address_in_use(), "{error}");
+        assert!(
+            error.to_string().contains("another process listens there"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! [`TcpListener`]: accepts connections on the current shard.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{self, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::TcpStream;
+use crate::runtime::{self, Shard, SocketKey};
+use crate::sys::socket;
+
+/// A listening socket of one shard. The kernel spreads new connections over all sockets that
+/// listen on one address (`SO_REUSEPORT`), one for each shard.
+pub struct TcpListener {
+    shard: Rc<Shard>,
+    key: SocketKey,
+}
+
+impl TcpListener {
+    /// Listens on `address` together with whoever else does so by this function, for instance the
+    /// other shards. Port 0 lets the kernel choose one.
+    ///
+    /// # Errors
+    /// As `bind(2)`: in use by another kind of socket, no permission, no such address.
+    ///
+    /// # Panics
+    /// Outside of every shard.
+    pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        Ok(TcpListener::adopt(socket::listen(address)?))
+    }
+
+    /// Takes over a listening socket, which must be in blocking mode.
+    pub(crate) fn adopt(descriptor: OwnedFd) -> TcpListener {
+        runtime::with_current(|shard| {
+            let key = shard.io.borrow_mut().open_listener(descriptor);
+            TcpListener {
+                shard: Rc::clone(shard),
+                key,
+            }
+        })
+    }
+
+    /// Takes over a listening socket of the standard library.
+    ///
+    /// # Errors
+    /// When it cannot be set to blocking mode.
+    ///
+    /// # Panics
+    /// Outside of every shard.
+    pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(false)?;
+        Ok(TcpListener::adopt(listener.into()))
+    }
+
+    /// The next connection. It has `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// For instance out of descriptors. Accepting then stops until the next call: wait before it,
+    /// since an immediate one would fail immediately.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: a connection accepted meanwhile waits for the next call.
+    pub async fn accept(&mut self) -> io::Result<TcpStream> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`accept`](TcpListener::accept), by hand.
+    ///
+    /// # Errors
+    /// As [`accept`](TcpListener::accept).
+    pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        let accepted = self.shard.io.borrow_mut().poll_accept(self.key, context);
+        accepted.map_ok(TcpStream::adopt)
+    }
+
+    /// The address that it listens on; with the real port if 0 was asked for.
+    ///
+    /// # Errors
+    /// As `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_address(self.shard.io.borrow().listener_descriptor(self.key))
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        self.shard.io.borrow_mut().close_listener(self.key);
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TcpListener")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

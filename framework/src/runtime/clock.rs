@@ -1,0 +1,41 @@
+//! [`Clock`]: the only place that reads the time, once per turn.
+
+use std::cell::Cell;
+use std::time::{Instant, SystemTime};
+
+/// The time of one shard. It moves only between turns, so that one turn sees one moment.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    now: Cell<Instant>,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        Clock {
+            now: Cell::new(Clock::monotonic()),
+        }
+    }
+
+    /// The moment at which this turn began.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Begins a turn.
+    #[inline]
+    pub(crate) fn advance(&self) {
+        self.now.set(Clock::monotonic());
+    }
+
+    /// The time of day, as the system has it: may jump.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub(crate) fn wall() -> SystemTime {
+        SystemTime::now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn monotonic() -> Instant {
+        Instant::now()
+    }
+}

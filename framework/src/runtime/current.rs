@@ -1,0 +1,126 @@
+//! The current shard, and what code that runs on it may ask of it.
+//!
+//! It is found through a scope that each reactor turn enters, not through the thread, so that a
+//! simulator can run all shards on one. What must hold: scopes do not nest.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use super::clock::Clock;
+use super::executor::Task;
+use super::placement::ShardId;
+use super::shard::Shard;
+use crate::mem::Pool;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
+}
+
+/// Ends the scope when dropped, also by a panic.
+struct Scope;
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.borrow_mut().take());
+    }
+}
+
+/// Runs `f` with `shard` as the current shard.
+///
+/// # Panics
+/// If this thread is in the scope of a shard already.
+pub(super) fn enter<R>(shard: &Rc<Shard>, f: impl FnOnce() -> R) -> R {
+    CURRENT.with(|current| {
+        let before = current.borrow_mut().replace(Rc::clone(shard));
+        assert!(
+            before.is_none(),
+            "the scope of one shard inside that of another"
+        );
+    });
+    let _scope = Scope;
+    f()
+}
+
+/// Runs `f` with the current shard.
+///
+/// # Panics
+/// Outside of every shard: only code that runs on a shard may ask for it.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Rc<Shard>) -> R) -> R {
+    CURRENT.with(|current| {
+        let current = current.borrow();
+        f(current
+            .as_ref()
+            .expect("not on a shard: call this from `run_on_all_shards` or a handler"))
+    })
+}
+
+/// Runs `f` with the current shard, if there is one.
+#[inline]
+pub(crate) fn try_with<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
+    // While a thread ends, the scope's storage may be gone: then there is no shard either.
+    let mut f = Some(f);
+    let result = CURRENT.try_with(|current| {
+        let f = f.take().expect("called once");
+        f(current.borrow().as_ref())
+    });
+    result.unwrap_or_else(|_| f.take().expect("not called yet")(None))
+}
+
+/// Starts a task on the current shard.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+{
+    with(|shard| shard.executor.spawn(&shard.outside, future))
+}
+
+/// The moment at which the current turn began. It does not move within a turn.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn now() -> Instant {
+    with(|shard| shard.clock.now())
+}
+
+/// The time of day, as the system has it: it may jump.
+pub fn wall_clock() -> SystemTime {
+    Clock::wall()
+}
+
+/// The shard that this code runs on.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn current_shard() -> ShardId {
+    with(|shard| shard.id)
+}
+
+/// How many shards this runtime has.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn shard_count() -> usize {
+    with(|shard| shard.count())
+}
+
+/// The name of the current shard's driver: `uring`.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn driver_name() -> &'static str {
+    with(|shard| shard.io.borrow().driver.name())
+}
+
+/// The buffer pool of the current shard.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn pool() -> Pool {
+    with(|shard| shard.pool.clone())
+}

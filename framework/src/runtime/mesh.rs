@@ -1,0 +1,365 @@
+//! [`Mesh`]: the queues between one shard and all others.
+//!
+//! For every ordered pair of shards there is one single-producer queue of 128 places. A message is
+//! an [`Errand`]: a box that travels to the other shard, is run there, and travels back with its
+//! result. What must hold: messages of one turn leave in one batch behind one doorbell; at most
+//! `CALLS_MAX` errands of a pair are away, and a caller beyond that waits; an errand whose caller
+//! has gone still runs and comes back.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use slab::Slab;
+
+use super::current;
+use super::placement::ShardId;
+
+/// Messages that a queue between two shards holds.
+const QUEUE_LEN: usize = 128;
+/// Errands of one pair of shards that may be away at once.
+const CALLS_MAX: usize = 1024;
+
+/// Work for another shard, which keeps its own result until it is back.
+trait Errand: Send {
+    fn run(&mut self);
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// A message on its way.
+enum Message {
+    /// Run this, then send it back.
+    Run { call: u32, errand: Box<dyn Errand> },
+    /// It was run.
+    Return { call: u32, errand: Box<dyn Errand> },
+}
+
+/// The caller's end of an errand.
+enum Call {
+    Away(Option<Waker>),
+    Back(Box<dyn Errand>),
+    /// The caller has gone; whatever comes back is dropped.
+    Abandoned,
+}
+
+/// The two queues to and from one other shard.
+struct Link {
+    to: Producer<Message>,
+    from: Consumer<Message>,
+    /// Messages of this turn, and those that found the queue full.
+    outbox: VecDeque<Message>,
+    calls: Slab<Call>,
+    /// Callers that wait for an errand to come back before they may send theirs.
+    waiting: VecDeque<Waker>,
+}
+
+/// One shard's ends of all queues.
+pub(crate) struct Mesh {
+    /// By shard; `None` at the shard's own place.
+    links: RefCell<Vec<Option<Link>>>,
+}
+
+impl Mesh {
+    /// Makes the meshes of `count` shards, connected with each other.
+    pub(crate) fn connect(count: usize) -> Vec<Mesh> {
+        let mut ends: Vec<Vec<(Option<_>, Option<_>)>> = (0..count)
+            .map(|_| (0..count).map(|_| (None, None)).collect())
+            .collect();
+        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let (producer, consumer) = RingBuffer::new(QUEUE_LEN);
+            ends[from][to].0 = Some(producer);
+            ends[to][from].1 = Some(consumer);
+        }
+        let link = |(to, from): (Option<_>, Option<_>)| {
+            let (to, from) = to.zip(from)?;
+            let (outbox, calls, waiting) = (VecDeque::new(), Slab::new(), VecDeque::new());
+            Some(Link {
+                to,
+                from,
+                outbox,
+                calls,
+                waiting,
+            })
+        };
+        let mesh = |ends: Vec<_>| {
+            let links = ends.into_iter().map(link).collect();
+            Mesh {
+                links: RefCell::new(links),
+            }
+        };
+        ends.into_iter().map(mesh).collect()
+    }
+
+    /// Whether a message has come in or still waits to leave.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.links
+            .borrow()
+            .iter()
+            .flatten()
+            .any(|link| !link.from.is_empty())
+    }
+
+    /// Whether a queue was full, so that messages must be tried again soon.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.links
+            .borrow()
+            .iter()
+            .flatten()
+            .any(|link| !link.outbox.is_empty())
+    }
+
+    /// Runs what has come from other shards, at most one queue's worth from each.
+    pub(crate) fn receive(&self) {
+        let count = self.links.borrow().len();
+        for from in 0..count {
+            for _ in 0..QUEUE_LEN {
+                let Some(message) = self.pop(from) else { break };
+                self.accept(from, message);
+            }
+        }
+    }
+
+    #[inline]
+    fn pop(&self, from: usize) -> Option<Message> {
+        self.links.borrow_mut()[from].as_mut()?.from.pop().ok()
+    }
+
+    fn accept(&self, from: usize, message: Message) {
+        match message {
+            Message::Run { call, mut errand } => {
+                // No borrow is held here: the errand may send errands of its own.
+                errand.run();
+                let mut links = self.links.borrow_mut();
+                let link = links[from].as_mut().expect("it came through this link");
+                link.outbox.push_back(Message::Return { call, errand });
+            }
+            Message::Return { call, errand } => drop(self.come_back(from, call, errand)),
+        }
+    }
+
+    /// Notes that an errand is back; returns it when its caller has gone, to be dropped outside.
+    fn come_back(
+        &self,
+        from: usize,
+        call: u32,
+        errand: Box<dyn Errand>,
+    ) -> Option<Box<dyn Errand>> {
+        let mut links = self.links.borrow_mut();
+        let link = links[from].as_mut().expect("it came through this link");
+        let place = &mut link.calls[call as usize];
+        if let Call::Away(waker) = place {
+            let waker = waker.take();
+            *place = Call::Back(errand);
+            drop(links);
+            waker.into_iter().for_each(Waker::wake);
+            return None;
+        }
+        link.calls.remove(call as usize);
+        link.let_one_go();
+        Some(errand)
+    }
+
+    /// Sends what this turn has queued. Calls `ring` for each shard that must be woken.
+    #[inline]
+    pub(crate) fn send(&self, mut ring: impl FnMut(usize)) {
+        for (to, link) in self.links.borrow_mut().iter_mut().enumerate() {
+            if let Some(link) = link
+                && !link.outbox.is_empty()
+                && link.flush()
+            {
+                ring(to);
+            }
+        }
+    }
+
+    /// Runs `f` on `shard` in the scope of that shard, and gives back what it returns.
+    ///
+    /// # Panics
+    /// If there is no such shard, or it is the calling one: there `f` can be called directly.
+    pub(crate) fn call<F, R>(shard: ShardId, f: F) -> Away<F, R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let job = Job {
+            f: Some(f),
+            result: None,
+        };
+        Away {
+            shard: shard.index(),
+            state: State::New(Box::new(job)),
+            result: PhantomData,
+        }
+    }
+
+    /// Queues an errand; gives it back when too many are away.
+    fn try_send(
+        &self,
+        shard: usize,
+        errand: Box<dyn Errand>,
+        waker: &Waker,
+    ) -> Result<u32, Box<dyn Errand>> {
+        let mut links = self.links.borrow_mut();
+        let link = links[shard].as_mut().expect("a call goes to another shard");
+        if link.calls.len() >= CALLS_MAX {
+            link.waiting.push_back(waker.clone());
+            return Err(errand);
+        }
+        let call = link.calls.insert(Call::Away(Some(waker.clone())));
+        let call = u32::try_from(call).expect("at most CALLS_MAX");
+        link.outbox.push_back(Message::Run { call, errand });
+        Ok(call)
+    }
+
+    /// Takes an errand that is back, or remembers who waits for it.
+    fn poll_back(&self, shard: usize, call: u32, waker: &Waker) -> Poll<Box<dyn Errand>> {
+        let mut links = self.links.borrow_mut();
+        let link = links[shard].as_mut().expect("a call goes to another shard");
+        let place = &mut link.calls[call as usize];
+        if let Call::Away(place) = place {
+            *place = Some(waker.clone());
+            return Poll::Pending;
+        }
+        let Call::Back(errand) = link.calls.remove(call as usize) else {
+            unreachable!("only a dropped caller abandons its call")
+        };
+        link.let_one_go();
+        Poll::Ready(errand)
+    }
+
+    fn abandon(&self, shard: usize, call: u32) {
+        let mut links = self.links.borrow_mut();
+        let link = links[shard].as_mut().expect("a call goes to another shard");
+        let before = std::mem::replace(&mut link.calls[call as usize], Call::Abandoned);
+        if let Call::Back(_) = before {
+            link.calls.remove(call as usize);
+            link.let_one_go();
+        }
+        drop(links);
+        drop(before);
+    }
+}
+
+impl Link {
+    /// Moves the outbox into the queue. Tells whether anything was moved.
+    fn flush(&mut self) -> bool {
+        let before = self.outbox.len();
+        while let Some(message) = self.outbox.pop_front() {
+            if let Err(rtrb::PushError::Full(message)) = self.to.push(message) {
+                self.outbox.push_front(message);
+                break;
+            }
+        }
+        self.outbox.len() < before
+    }
+
+    /// A place has become free: wakes the caller that has waited longest.
+    fn let_one_go(&mut self) {
+        if let Some(waker) = self.waiting.pop_front() {
+            waker.wake();
+        }
+    }
+}
+
+/// A closure and, once it has run, what it returned or how it panicked.
+struct Job<F, R> {
+    f: Option<F>,
+    result: Option<std::thread::Result<R>>,
+}
+
+impl<F, R> Errand for Job<F, R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    fn run(&mut self) {
+        let f = self.f.take().expect("an errand runs once");
+        self.result = Some(catch_unwind(AssertUnwindSafe(f)));
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+enum State<F, R> {
+    New(Box<Job<F, R>>),
+    Refused(Box<dyn Errand>),
+    Sent(u32),
+    Done,
+}
+
+/// The future of a call to another shard.
+///
+/// # Cancel safety
+/// Dropped before its first poll nothing happens; later the closure runs all the same and its
+/// result is dropped on this shard.
+pub(crate) struct Away<F, R> {
+    shard: usize,
+    state: State<F, R>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<F, R> Unpin for Away<F, R> {}
+
+impl<F, R> Future for Away<F, R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    type Output = R;
+
+    /// # Panics
+    /// If the closure has panicked on the other shard: the panic goes on here.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        let shard = self.shard;
+        let errand: Box<dyn Errand> = match std::mem::replace(&mut self.state, State::Done) {
+            State::New(job) => job,
+            State::Refused(errand) => errand,
+            State::Sent(call) => return self.poll_sent(call, context),
+            State::Done => panic!("a call was polled after it had ended"),
+        };
+        let sent = current::with(|here| here.mesh.try_send(shard, errand, context.waker()));
+        self.state = sent.map_or_else(State::Refused, State::Sent);
+        Poll::Pending
+    }
+}
+
+impl<F, R> Away<F, R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    fn poll_sent(&mut self, call: u32, context: &mut Context<'_>) -> Poll<R> {
+        let shard = self.shard;
+        let back = current::with(|here| here.mesh.poll_back(shard, call, context.waker()));
+        let Poll::Ready(errand) = back else {
+            self.state = State::Sent(call);
+            return Poll::Pending;
+        };
+        let job = errand
+            .into_any()
+            .downcast::<Job<F, R>>()
+            .expect("it is the box that was sent");
+        match job.result.expect("it has run") {
+            Ok(result) => Poll::Ready(result),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl<F, R> Drop for Away<F, R> {
+    fn drop(&mut self) {
+        if let State::Sent(call) = self.state {
+            let shard = self.shard;
+            current::try_with(|here| here.map(|here| here.mesh.abandon(shard, call)));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Shards: pinned threads with a ring, a timer wheel, an executor and a mesh between them.
+//!
+//! Start them with [`run_on_all_shards`]. Everything else here is called on a shard.
+
+mod clock;
+mod current;
+mod doorbell;
+mod driver;
+mod executor;
+mod io;
+mod launch;
+mod mesh;
+mod op;
+mod placement;
+mod reactor;
+mod shard;
+mod sleep;
+mod socket;
+mod stats;
+mod timer;
+mod uring;
+
+pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
+pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};
+pub use executor::Task;
+pub use launch::{Config, DriverChoice, run_on_all_shards};
+pub use placement::{Placement, ShardId};
+pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use stats::{Stats, stats};
+
+pub(crate) use current::with as with_current;
+pub(crate) use io::SocketKey;
+pub(crate) use mesh::Mesh;
+pub(crate) use shard::Shard;

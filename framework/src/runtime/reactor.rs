@@ -1,0 +1,75 @@
+//! The reactor: one turn of a shard, as a step that returns what to wait for.
+//!
+//! A turn reaps completions, fires timers, runs messages and tasks, and sends messages. It never
+//! blocks: who waits is the driver (here), a simulator (by moving its clock) or a host runtime.
+//! There is one system call per turn, the driver's `enter`, which also starts what was queued.
+
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::current;
+use super::driver::Wait;
+use super::shard::Shard;
+
+/// How long to wait before a full queue to another shard is tried again.
+const CONGESTED_WAIT: Duration = Duration::from_micros(50);
+
+/// One turn: does everything that is ready, and tells what to wait for.
+pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
+    current::enter(shard, || {
+        shard.clock.advance();
+        let mut batch = shard.batch.borrow_mut();
+        shard
+            .io
+            .borrow_mut()
+            .reap(&shard.outside.bell, &shard.pool, &mut batch);
+        drop(batch);
+        shard.executor.collect(&shard.outside.woken);
+        shard.mesh.receive();
+        shard
+            .timers
+            .borrow_mut()
+            .advance(shard.clock.now(), Waker::wake);
+        shard.executor.run();
+        shard.mesh.send(|to| {
+            let bell = &shard.all[to].bell;
+            if bell.must_ring() {
+                shard.io.borrow_mut().driver.ring_bell(bell);
+            }
+        });
+        wait(shard)
+    })
+}
+
+/// Enters the kernel: starts what the turn has queued and waits as the turn has said.
+#[inline]
+pub(super) fn enter(shard: &Shard, wait: Wait) {
+    let bell = &shard.outside.bell;
+    if wait == Wait::No {
+        return shard.io.borrow_mut().driver.enter(Wait::No);
+    }
+    bell.park();
+    // The second look that `Doorbell` asks for.
+    let awake = shard.mesh.is_ready() || shard.outside.woken.is_waiting();
+    shard
+        .io
+        .borrow_mut()
+        .driver
+        .enter(if awake { Wait::No } else { wait });
+    bell.unpark();
+}
+
+fn wait(shard: &Shard) -> Wait {
+    if shard.executor.is_ready() {
+        return Wait::No;
+    }
+    let timer = shard.timers.borrow().next_deadline();
+    let timer = timer.map(|deadline| deadline.saturating_duration_since(shard.clock.now()));
+    let congested = shard.mesh.is_congested().then_some(CONGESTED_WAIT);
+    match timer.into_iter().chain(congested).min() {
+        None => Wait::Forever,
+        Some(Duration::ZERO) => Wait::No,
+        Some(timeout) => Wait::AtMost(timeout),
+    }
+}

@@ -1,0 +1,75 @@
+//! [`Shard`]: one thread's reactor, memory and state; [`Outside`]: what other threads see of it.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::doorbell::Doorbell;
+use super::driver::Driver;
+use super::executor::{Executor, WakeQueue};
+use super::io::Io;
+use super::mesh::Mesh;
+use super::op::Completion;
+use super::placement::ShardId;
+use super::timer::Wheel;
+use crate::mem::Pool;
+
+/// What other threads may touch of a shard.
+pub(crate) struct Outside {
+    pub(crate) bell: Doorbell,
+    pub(crate) woken: WakeQueue,
+}
+
+impl Outside {
+    pub(crate) fn new() -> io::Result<Outside> {
+        Ok(Outside {
+            bell: Doorbell::new()?,
+            woken: WakeQueue::new(),
+        })
+    }
+}
+
+/// Everything that belongs to one shard. It never leaves its thread.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) outside: Arc<Outside>,
+    /// By shard, this one included.
+    pub(crate) all: Arc<[Arc<Outside>]>,
+    pub(crate) clock: Clock,
+    pub(crate) pool: Pool,
+    pub(crate) executor: Executor,
+    pub(crate) timers: RefCell<Wheel>,
+    pub(crate) io: RefCell<Io>,
+    pub(crate) mesh: Mesh,
+    /// The state that lives on this shard, by type; see `sharded`.
+    pub(crate) states: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    pub(super) batch: RefCell<Vec<Completion>>,
+}
+
+impl Shard {
+    pub(crate) fn new(id: ShardId, all: Arc<[Arc<Outside>]>, mesh: Mesh, driver: Driver) -> Shard {
+        let clock = Clock::new();
+        let timers = RefCell::new(Wheel::new(clock.now()));
+        Shard {
+            id,
+            outside: Arc::clone(&all[id.index()]),
+            all,
+            clock,
+            pool: Pool::new(),
+            executor: Executor::new(),
+            timers,
+            io: RefCell::new(Io::new(driver)),
+            mesh,
+            states: RefCell::new(Vec::new()),
+            batch: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// How many shards there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+}

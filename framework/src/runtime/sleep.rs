@@ -1,0 +1,111 @@
+//! [`Sleep`] and [`YieldNow`]: futures that wait for time, or for nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::current;
+use super::timer::TimerKey;
+
+/// Waits until the shard's clock has reached a deadline. See [`sleep_until`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    timer: Option<TimerKey>,
+}
+
+/// Waits until `deadline`; at once when it has passed. Resolution: 1,024 ns, never early.
+///
+/// # Cancel safety
+/// Dropping it cancels the timer.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep {
+        deadline,
+        timer: None,
+    }
+}
+
+/// Waits for `timeout`, counted from the beginning of the current turn.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn sleep(timeout: Duration) -> Sleep {
+    sleep_until(super::now() + timeout)
+}
+
+impl Sleep {
+    /// When it ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Sets another deadline. A later one costs nothing: the timer is moved when it fires.
+    pub fn reset(&mut self, deadline: Instant) {
+        if deadline < self.deadline {
+            self.cancel();
+        }
+        self.deadline = deadline;
+    }
+
+    fn cancel(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            current::try_with(|shard| {
+                shard.map(|shard| shard.timers.borrow_mut().cancel(timer));
+            });
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        current::with(|shard| {
+            if shard.clock.now() >= self.deadline {
+                self.cancel();
+                return Poll::Ready(());
+            }
+            let mut timers = shard.timers.borrow_mut();
+            let waits = self
+                .timer
+                .is_some_and(|timer| timers.rewake(timer, context.waker()));
+            if !waits {
+                self.timer = Some(timers.insert(self.deadline, context.waker().clone()));
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Lets the shard's other ready tasks run first. See [`yield_now`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+/// Lets the shard's other ready tasks, and sooner or later its sockets, have their turn.
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Socket`] and [`Listener`]: what a shard knows of each of its descriptors.
+//!
+//! What must hold: at most one send is in flight for a socket, since the kernel does not order
+//! independent sends; a descriptor is closed only after the last completion that names it; what is
+//! received and not yet taken stays below `RECEIVED_MAX` plus one batch.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::task::Waker;
+
+use smallvec::SmallVec;
+
+use super::op::OpId;
+use crate::mem::{Buf, Chain};
+
+/// How many received bytes may wait for their reader before receiving stops.
+pub(super) const RECEIVED_MAX: usize = 64 * 1024;
+/// How many accepted connections may wait for `accept` before accepting stops.
+pub(super) const ACCEPTED_MAX: usize = 1024;
+
+/// What will come from the peer.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// More, perhaps.
+    Open,
+    /// Nothing more: the peer sent FIN.
+    Ended,
+    /// Nothing more: the connection broke.
+    Failed(io::ErrorKind, Option<i32>),
+}
+
+/// What the one operation in the sending direction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// None is in flight.
+    Idle,
+    /// The connect.
+    Connecting(OpId),
+    /// A send.
+    Sending(OpId),
+    /// The shutdown, after which nothing more is sent.
+    ShuttingDown,
+    /// Nothing can be sent any more.
+    Closed,
+}
+
+/// A stream socket.
+pub(super) struct Socket {
+    pub(super) descriptor: OwnedFd,
+    /// Whether a stream still refers to it; otherwise it is being closed.
+    pub(super) open: bool,
+    pub(super) receiving: Option<OpId>,
+    /// Receiving was asked to stop until the reader has caught up.
+    pub(super) paused: bool,
+    pub(super) received: SmallVec<[Buf; 1]>,
+    pub(super) received_len: usize,
+    pub(super) incoming: Incoming,
+    pub(super) reader: Option<Waker>,
+    pub(super) outgoing: Outgoing,
+    pub(super) unsent: Chain,
+    /// How many bytes of `unsent`'s first piece are with the kernel.
+    pub(super) sending_len: usize,
+    /// FIN is to follow what is unsent.
+    pub(super) shutdown_wanted: bool,
+    pub(super) send_error: Option<io::Error>,
+    pub(super) writer: Option<Waker>,
+}
+
+impl Socket {
+    pub(super) fn new(descriptor: OwnedFd) -> Socket {
+        Socket {
+            descriptor,
+            open: true,
+            receiving: None,
+            paused: false,
+            received: SmallVec::new(),
+            received_len: 0,
+            incoming: Incoming::Open,
+            reader: None,
+            outgoing: Outgoing::Idle,
+            unsent: Chain::new(),
+            sending_len: 0,
+            shutdown_wanted: false,
+            send_error: None,
+            writer: None,
+        }
+    }
+
+    pub(super) fn number(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// How many bytes the kernel has not taken yet.
+    pub(super) fn unsent_len(&self) -> usize {
+        self.unsent.len() + self.sending_len
+    }
+
+    /// Whether the kernel may still name the descriptor in a completion.
+    pub(super) fn is_busy(&self) -> bool {
+        let sending = !matches!(self.outgoing, Outgoing::Idle | Outgoing::Closed);
+        self.receiving.is_some() || sending
+    }
+
+    /// Whether a receive should be in flight and is not.
+    pub(super) fn wants_receive(&self) -> bool {
+        let room = self.received_len < RECEIVED_MAX;
+        self.open && room && self.receiving.is_none() && matches!(self.incoming, Incoming::Open)
+    }
+
+    /// Takes the oldest received bytes out.
+    pub(super) fn take_received(&mut self) -> Option<Buf> {
+        if self.received.is_empty() {
+            return None;
+        }
+        let first = self.received.remove(0);
+        self.received_len -= first.len();
+        Some(first)
+    }
+
+    /// Nothing more will be sent: what waits is dropped and whoever waits learns why.
+    pub(super) fn fail_sending(&mut self, error: io::Error) {
+        self.outgoing = Outgoing::Closed;
+        self.unsent = Chain::new();
+        self.sending_len = 0;
+        self.send_error = Some(error);
+    }
+}
+
+/// A listening socket.
+pub(super) struct Listener {
+    pub(super) descriptor: OwnedFd,
+    pub(super) open: bool,
+    pub(super) accepting: Option<OpId>,
+    pub(super) paused: bool,
+    pub(super) accepted: VecDeque<OwnedFd>,
+    pub(super) error: Option<io::Error>,
+    pub(super) acceptor: Option<Waker>,
+}
+
+impl Listener {
+    pub(super) fn new(descriptor: OwnedFd) -> Listener {
+        Listener {
+            descriptor,
+            open: true,
+            accepting: None,
+            paused: false,
+            accepted: VecDeque::new(),
+            error: None,
+            acceptor: None,
+        }
+    }
+
+    pub(super) fn number(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// Whether an accept should be in flight and is not.
+    pub(super) fn wants_accept(&self) -> bool {
+        self.open && self.accepting.is_none() && self.accepted.len() < ACCEPTED_MAX
+    }
+}
+
+/// Remembers the waker of whoever waits, without a clone when it is the same as before.
+#[inline]
+pub(super) fn remember(place: &mut Option<Waker>, waker: &Waker) {
+    match place {
+        Some(known) if known.will_wake(waker) => {}
+        _ => *place = Some(waker.clone()),
+    }
+}
+
+/// Wakes whoever waits. The waker stays: a task that reads in a loop registers it once.
+#[inline]
+pub(super) fn wake(place: Option<&Waker>) {
+    if let Some(waker) = place {
+        waker.wake_by_ref();
+    }
+}

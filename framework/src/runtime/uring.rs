@@ -1,0 +1,318 @@
+//! [`Uring`]: the driver over `io_uring`.
+//!
+//! What must hold: every completion is looked at for `F_MORE`, successful or not; a provided
+//! buffer goes back within the reaping that took it; memory that the kernel may write is freed
+//! only after the last completion, or never.
+#![expect(
+    unsafe_code,
+    reason = "submissions name memory by address; the op table owns it"
+)]
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::doorbell::Doorbell;
+use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
+use crate::mem::{Buf, Pool};
+use crate::sys::buf_ring::BufRing;
+use crate::sys::probe::Probe;
+use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Wait, number, opcode, types};
+
+/// The doorbell rang, by a message from another ring.
+const BELL_MESSAGE: u64 = u64::MAX;
+/// The doorbell rang, by its eventfd.
+const BELL_EVENT: u64 = u64::MAX - 1;
+/// Nobody waits for this completion.
+const IGNORED: u64 = u64::MAX - 2;
+
+/// The group number of the receive buffers.
+const RECEIVE_GROUP: u16 = 0;
+/// How long the driver waits for cancelled operations when it ends, in all.
+const QUIESCE_TRIES: usize = 20;
+const QUIESCE_STEP: Duration = Duration::from_millis(50);
+
+/// How large the ring and its buffers are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Submissions that fit before they are handed over. Halved when memory is short.
+    pub(crate) submissions: u32,
+    /// Provided buffers, a power of two.
+    pub(crate) buffers: u16,
+    /// Bytes of one provided buffer: the most that one receive brings.
+    pub(crate) buffer_len: usize,
+}
+
+impl Default for Sizes {
+    /// 512 submissions, 4,096 completions, 256 buffers of 8 KiB: about 2.2 MiB a shard.
+    fn default() -> Sizes {
+        Sizes {
+            submissions: 512,
+            buffers: 256,
+            buffer_len: 8192,
+        }
+    }
+}
+
+/// A ring with its buffers and its operations in flight.
+pub(crate) struct Uring {
+    // Declared, and so closed, before the memory that it may write.
+    ring: Ring,
+    buffers: ManuallyDrop<BufRing>,
+    ops: ManuallyDrop<OpTable>,
+    /// What the eventfd is read into.
+    bell_count: ManuallyDrop<Box<[u8; 8]>>,
+    bell_armed: bool,
+    probe: Probe,
+    counters: Counters,
+}
+
+/// What a driver counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// System calls made.
+    pub(crate) enters: u64,
+    /// Receives that ended for want of a provided buffer.
+    pub(crate) starved: u64,
+    /// Completions of operations that had ended: 0, or there is a bug.
+    pub(crate) stray: u64,
+}
+
+impl Uring {
+    /// Makes a driver on the calling thread, which is the only one that may use it.
+    pub(crate) fn new(sizes: Sizes, bell: &Doorbell) -> io::Result<Uring> {
+        let probe = Probe::run()?;
+        let ring = Ring::new(sizes.submissions)?;
+        // SAFETY: `drop` frees the buffers only when no operation is in flight.
+        let buffers =
+            unsafe { BufRing::register(&ring, RECEIVE_GROUP, sizes.buffers, sizes.buffer_len)? };
+        if probe.message_ring {
+            bell.publish_ring(ring.raw());
+        }
+        let mut driver = Uring {
+            ring,
+            buffers: ManuallyDrop::new(buffers),
+            ops: ManuallyDrop::new(OpTable::new()),
+            bell_count: ManuallyDrop::new(Box::new([0; 8])),
+            bell_armed: false,
+            probe,
+            counters: Counters::default(),
+        };
+        driver.listen_to(bell);
+        Ok(driver)
+    }
+
+    /// What the kernel can do and how large the ring has become, for `--verbose`.
+    pub(crate) fn describe(&self) -> String {
+        let (submissions, completions) = (self.ring.entries(), self.ring.completions_max());
+        format!(
+            "ring of {submissions}/{completions} entries; {}",
+            self.probe
+        )
+    }
+
+    /// What was counted so far.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many operations are in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Queues an operation; it starts with the next [`enter`](Uring::enter).
+    #[inline]
+    pub(crate) fn push(&mut self, target: Target, op: Op) -> OpId {
+        let (id, op) = self.ops.insert(target, op);
+        let entry = entry(op).user_data(id.to_bits());
+        // SAFETY: what the entry names is owned by `op`, which the table keeps until the last
+        // completion, in place: a `Buf`'s block and a boxed address do not move with it.
+        unsafe { self.ring.push(&entry) };
+        id
+    }
+
+    /// Asks for an operation to end early. It still completes: with `ECANCELED`, or as if nothing
+    /// had been asked.
+    pub(crate) fn cancel(&mut self, id: OpId) {
+        let entry = opcode::AsyncCancel::new(id.to_bits())
+            .build()
+            .user_data(IGNORED);
+        // SAFETY: the entry names no memory.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    /// Rings the doorbell of another shard.
+    pub(crate) fn ring_bell(&mut self, bell: &Doorbell) {
+        let Some(ring) = bell.ring().filter(|_| self.probe.message_ring) else {
+            return bell.ring_by_event();
+        };
+        let message = opcode::MsgRingData::new(types::Fd(ring), 0, BELL_MESSAGE, None).build();
+        let entry = message.user_data(IGNORED).flags(Flags::SKIP_SUCCESS);
+        // SAFETY: the entry names no memory.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    /// Starts what was queued and waits as told: one system call.
+    #[inline]
+    pub(crate) fn enter(&mut self, wait: Wait) {
+        self.counters.enters += 1;
+        self.ring.enter(wait);
+    }
+
+    /// Takes all completions out and hands each to `sink`. Received bytes are copied into `pool`
+    /// blocks, so that provided buffers never leave the kernel for longer than this call.
+    #[inline]
+    pub(crate) fn reap(&mut self, bell: &Doorbell, pool: &Pool, mut sink: impl FnMut(Completion)) {
+        while let Some(raw) = self.ring.completion() {
+            match raw.user_data {
+                BELL_MESSAGE | IGNORED => {}
+                BELL_EVENT => self.bell_armed = false,
+                bits => {
+                    let completion = self.complete(OpId::from_bits(bits), raw, pool);
+                    if let Some(completion) = completion {
+                        sink(completion);
+                    }
+                }
+            }
+        }
+        self.buffers.publish();
+        if !self.bell_armed {
+            self.listen_to(bell);
+        }
+    }
+
+    /// Turns a raw completion into one that owns what it brings.
+    #[inline]
+    fn complete(&mut self, id: OpId, raw: RawCompletion, pool: &Pool) -> Option<Completion> {
+        let received = raw.buffer().map(|buffer| {
+            let len = usize::try_from(raw.result).unwrap_or(0);
+            let copy = pool.copy(self.buffers.taken(buffer, len));
+            self.buffers.give_back(buffer);
+            copy
+        });
+        let more = raw.more();
+        let ended = if more { None } else { self.ops.remove(id) };
+        let live = ended
+            .as_ref()
+            .map(|(target, op)| (*target, op))
+            .or_else(|| self.ops.target(id));
+        self.counters.stray += u64::from(live.is_none());
+        let (target, op) = live?;
+        let Ok(result) = u32::try_from(raw.result) else {
+            let error = io::Error::from_raw_os_error(-raw.result);
+            self.counters.starved += u64::from(error.raw_os_error() == Some(number::ENOBUFS));
+            return Some(Completion {
+                target,
+                more,
+                outcome: Err(error),
+            });
+        };
+        let outcome = match op {
+            Op::Accept { .. } => {
+                // SAFETY: a successful accept's result is a descriptor that only we know.
+                Outcome::Accepted(unsafe { OwnedFd::from_raw_fd(raw.result) })
+            }
+            Op::Receive { .. } => Outcome::Received(received.unwrap_or_default()),
+            Op::Send { .. } => return Some(sent(target, ended, result)),
+            Op::Connect { .. } | Op::Shutdown { .. } | Op::Close { .. } => Outcome::Done,
+        };
+        Some(Completion {
+            target,
+            more,
+            outcome: Ok(outcome),
+        })
+    }
+
+    /// Reads the doorbell's eventfd once.
+    fn listen_to(&mut self, bell: &Doorbell) {
+        let count = self.bell_count.as_mut_ptr();
+        let entry = opcode::Read::new(types::Fd(bell.event()), count, 8).build();
+        // SAFETY: `bell_count` is boxed and freed only when nothing is in flight.
+        unsafe { self.ring.push(&entry.user_data(BELL_EVENT)) };
+        self.bell_armed = true;
+    }
+
+    /// Cancels everything and waits, within bounds, until the kernel has let go of all memory.
+    fn quiesce(&mut self) -> bool {
+        let cancel = types::CancelBuilder::any();
+        let entry = opcode::AsyncCancel2::new(cancel).build().user_data(IGNORED);
+        // SAFETY: the entry names no memory.
+        unsafe { self.ring.push(&entry) };
+        let pool = Pool::new();
+        for _ in 0..QUIESCE_TRIES {
+            if self.ops.len() == 0 && !self.bell_armed {
+                return true;
+            }
+            self.ring.enter(Wait::AtMost(QUIESCE_STEP));
+            while let Some(raw) = self.ring.completion() {
+                match raw.user_data {
+                    BELL_MESSAGE | IGNORED => {}
+                    BELL_EVENT => self.bell_armed = false,
+                    bits => drop(self.complete(OpId::from_bits(bits), raw, &pool)),
+                }
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if self.quiesce() {
+            // SAFETY: no operation is in flight, so the kernel writes none of this any more; each
+            // is dropped here once and never used again.
+            unsafe {
+                ManuallyDrop::drop(&mut self.ops);
+                ManuallyDrop::drop(&mut self.buffers);
+                ManuallyDrop::drop(&mut self.bell_count);
+            }
+        }
+        // Otherwise the memory is leaked: it is never too late for a completion to write to it.
+    }
+}
+
+/// The completion of a send, which gives its data back.
+fn sent(target: Target, ended: Option<(Target, Op)>, len: u32) -> Completion {
+    let data = match ended {
+        Some((_, Op::Send { data, .. })) => data,
+        // A send completes once; the kernel never announces more.
+        _ => Buf::new(),
+    };
+    let outcome = Ok(Outcome::Sent {
+        data,
+        len: len as usize,
+    });
+    Completion {
+        target,
+        more: false,
+        outcome,
+    }
+}
+
+/// The submission for an operation.
+#[inline]
+fn entry(op: &Op) -> Entry {
+    match op {
+        Op::Accept { listener } => opcode::AcceptMulti::new(types::Fd(*listener))
+            .flags(number::SOCK_CLOEXEC)
+            .build(),
+        Op::Receive { socket } => opcode::RecvMulti::new(types::Fd(*socket), RECEIVE_GROUP).build(),
+        Op::Send { socket, data, more } => {
+            let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let flags = number::MSG_NOSIGNAL | if *more { number::MSG_MORE } else { 0 };
+            opcode::Send::new(types::Fd(*socket), data.as_ptr(), len)
+                .flags(flags)
+                .build()
+        }
+        Op::Connect { socket, address } => {
+            let (start, len) = (address.as_ptr(), address.len());
+            opcode::Connect::new(types::Fd(*socket), start.cast(), len).build()
+        }
+        Op::Shutdown { socket } => {
+            opcode::Shutdown::new(types::Fd(*socket), number::SHUT_WR).build()
+        }
+        Op::Close { socket } => opcode::Close::new(types::Fd(*socket)).build(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Accepts connections on one listener of one shard and starts a session for each.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::session::{Session, Shared};
+use super::shutdown::{Listener, Phase};
+use crate::net::TcpListener;
+use crate::runtime;
+use crate::service::Service;
+
+/// After a failed accept: how long to wait at first, and at most (as Go's net/http does).
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// The connections of one shard: how many are open, and who waits for one to be closed.
+pub(super) struct Connections {
+    open: Cell<usize>,
+    max: usize,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Connections {
+    pub(super) fn new(max: usize) -> Connections {
+        Connections {
+            open: Cell::new(0),
+            max,
+            waiting: RefCell::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.set(self.open.get() - 1);
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready while fewer than `count` connections are open.
+    fn poll_below(&self, count: usize, context: &Context<'_>) -> Poll<()> {
+        if self.open.get() < count {
+            return Poll::Ready(());
+        }
+        self.waiting.borrow_mut().push(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn none_left(&self) {
+        poll_fn(|context| self.poll_below(1, context)).await;
+    }
+}
+
+/// Accepts until the server stops. Connections that wait to be accepted at that moment are served.
+pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Shared<S>>) {
+    let mut stop = Listener::new(&shared.shutdown);
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let next = poll_fn(|context| {
+            stop.listen(context);
+            let room = shared
+                .connections
+                .poll_below(shared.connections.max, context);
+            let accepted = room.map(|()| listener.poll_accept(context));
+            match accepted {
+                Poll::Ready(Poll::Ready(accepted)) => Poll::Ready(Some(accepted)),
+                _ if stop.phase() >= Phase::Draining => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        });
+        match next.await {
+            None => return,
+            Some(Ok(stream)) => {
+                backoff = BACKOFF_MIN;
+                shared.counters.count_accepted();
+                shared
+                    .connections
+                    .open
+                    .set(shared.connections.open.get() + 1);
+                runtime::spawn(Session::new(stream, Rc::clone(&shared))).detach();
+            }
+            Some(Err(error)) => {
+                shared.counters.count_accept_error();
+                tracing::warn!(%error, "cannot accept; trying again in {backoff:?}");
+                runtime::sleep(backoff).await;
+                backoff = (2 * backoff).min(BACKOFF_MAX);
+            }
+        }
+    }
+}

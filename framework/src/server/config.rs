@@ -1,0 +1,64 @@
+//! [`Config`]: what a server is made with, and its defaults.
+
+use std::time::Duration;
+
+use crate::http::{HeaderValue, Limits};
+use crate::runtime::{DriverChoice, Placement};
+use crate::sys::limit;
+
+/// Descriptors kept free for everything that is not a connection: rings, listeners, files.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// How a server behaves. Everything has a default, and all limits are on.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The bounds that a peer can run into.
+    pub limits: Limits,
+    /// How many shards there are and where they sit; by default one on every CPU.
+    pub placement: Option<Placement>,
+    /// What talks to the kernel.
+    pub driver: DriverChoice,
+    /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
+    pub server_name: Option<HeaderValue>,
+    /// How many connections are open at once, over all shards. More wait in the listen queue.
+    /// Default: 90 % of the descriptors that the process may open.
+    pub connections_max: usize,
+    /// How long a graceful stop waits for answers that are under way. Default: 10 s.
+    pub grace: Duration,
+    /// How long a connection may take to accept any bytes of an answer. Default: 30 s.
+    pub write_timeout: Duration,
+    /// How long a connection that we ended stays readable, so that the peer gets the last answer
+    /// before a reset could destroy it (RFC 9112 section 9.6). Default: 1 s.
+    pub linger: Duration,
+    /// Whether SIGINT and SIGTERM stop the server gracefully. Default: yes.
+    pub signals: bool,
+    /// Whether to print one line to standard output when the server is ready.
+    pub announce: bool,
+    /// Whether to print to standard error what the kernel can do and what was chosen.
+    pub verbose: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            limits: Limits::default(),
+            placement: None,
+            driver: DriverChoice::Auto,
+            server_name: Some(HeaderValue::from_static("sunstar")),
+            connections_max: default_connections_max(),
+            grace: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(1),
+            signals: true,
+            announce: false,
+            verbose: false,
+        }
+    }
+}
+
+fn default_connections_max() -> usize {
+    let descriptors = limit::raise_open_files().saturating_sub(DESCRIPTORS_RESERVED);
+    usize::try_from(descriptors / 10 * 9)
+        .unwrap_or(usize::MAX)
+        .max(1)
+}

@@ -1,0 +1,18 @@
+//! The server: the only place where pure protocol meets I/O.
+//!
+//! A [`Server`] listens on every shard, gives each connection a session, and each session pumps
+//! bytes between one stream and one protocol connection and calls the [`Service`] of its shard.
+//!
+//! [`Service`]: crate::Service
+
+mod accept;
+mod builder;
+mod config;
+mod counters;
+mod session;
+mod shutdown;
+mod standing;
+
+pub use builder::{Server, Stopper};
+pub use config::Config;
+pub use counters::{Counters, End};

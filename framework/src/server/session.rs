@@ -1,0 +1,382 @@
+//! [`Session`]: the task that pumps one connection: stream to protocol to service and back.
+//!
+//! What must hold: a session holds no buffer while its connection is idle; it reads only while the
+//! protocol wants input and the peer takes the answers; all answers of one batch of requests leave
+//! in one send; every wait has a deadline; a handler that panics costs its own connection a 500 and
+//! nothing else; the peer gets the last answer before the connection goes away.
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::accept::Connections;
+use super::counters::{Counters, End};
+use super::shutdown::{Listener, Phase, Shutdown};
+use super::standing::Standing;
+use crate::http::h1::Connection;
+use crate::http::{Event, Head, Length, Limits, StatusCode};
+use crate::mem::{Buf, BufMut, Pool};
+use crate::net::TcpStream;
+use crate::runtime::{self, Sleep};
+use crate::service::{Content, Reply, Request, Response, Service};
+
+/// What all sessions of one shard have in common.
+pub(super) struct Shared<S> {
+    pub(super) service: S,
+    pub(super) limits: Rc<Limits>,
+    pub(super) write_timeout: Duration,
+    pub(super) linger: Duration,
+    pub(super) pool: Pool,
+    pub(super) standing: Standing,
+    pub(super) counters: Rc<Counters>,
+    pub(super) connections: Connections,
+    pub(super) shutdown: Rc<Shutdown>,
+}
+
+/// How many bytes may wait for a slow reader before its next request is left unread.
+const UNSENT_MAX: usize = 256 * 1024;
+
+/// One connection, from accept to close. It is the future of that.
+pub(super) struct Session<S: Service> {
+    shared: Rc<Shared<S>>,
+    stream: TcpStream,
+    connection: Connection,
+    head: Option<Head>,
+    content: Gathered,
+    state: State,
+    timer: Sleep,
+    stop: Listener,
+    /// How much was unsent when we last looked, and since when it has been no less.
+    stalled: (usize, Instant),
+    /// How the session will have ended, should it end now.
+    end: End,
+}
+
+/// Content so far: a slice of what was received for as long as it is in one piece.
+#[derive(Default)]
+enum Gathered {
+    #[default]
+    Nothing,
+    One(Buf),
+    Many(BufMut),
+}
+
+/// What the session waits for.
+enum State {
+    /// Input, or room for output.
+    Pumping,
+    /// A handler.
+    Handling(Pin<Box<dyn Future<Output = Response>>>),
+    /// The peer to take the last answer.
+    Flushing,
+    /// The peer to close, until then.
+    Lingering(Instant),
+}
+
+/// Whether a step has got anywhere, or the session is over.
+type Step = Result<Poll<()>, End>;
+
+impl<S: Service> Session<S> {
+    pub(super) fn new(stream: TcpStream, shared: Rc<Shared<S>>) -> Session<S> {
+        let now = runtime::now();
+        Session {
+            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now),
+            timer: runtime::sleep_until(now + shared.limits.idle_timeout),
+            stop: Listener::new(&shared.shutdown),
+            stream,
+            shared,
+            head: None,
+            content: Gathered::Nothing,
+            state: State::Pumping,
+            stalled: (0, now),
+            end: End::Stopped,
+        }
+    }
+
+    /// Goes on until something has to be waited for.
+    fn advance(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        let now = runtime::now();
+        self.stop.listen(context);
+        loop {
+            let step = match &mut self.state {
+                State::Pumping => self.pump(now, context)?,
+                State::Handling(_) => self.poll_handler(now, context),
+                State::Flushing => self.poll_flushed(now, context)?,
+                State::Lingering(_) => self.poll_linger(context)?,
+            };
+            if step.is_pending() && self.poll_timer(now, context)?.is_pending() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Serves what was received, sends what was answered, receives more.
+    fn pump(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
+        loop {
+            let served = self.serve(now);
+            let sent = self.send_output();
+            if let State::Handling(_) = self.state {
+                return Ok(Poll::Ready(()));
+            }
+            if !served && !sent {
+                break;
+            }
+        }
+        if self.connection.is_finished() {
+            self.state = State::Flushing;
+            return Ok(Poll::Ready(()));
+        }
+        if self.stream.unsent_len() > UNSENT_MAX || !self.connection.wants_input() {
+            let room = self.stream.poll_unsent(UNSENT_MAX / 2, context);
+            return broken(room);
+        }
+        self.receive(now, context)
+    }
+
+    fn receive(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
+        match self.stream.poll_recv(context) {
+            Poll::Ready(Ok(Some(input))) => self.connection.handle_input(input, now),
+            Poll::Ready(Ok(None)) => {
+                self.end = End::PeerClosed;
+                self.connection.handle_end();
+            }
+            Poll::Ready(Err(_)) => return Err(End::Broken),
+            Poll::Pending => return self.idle(),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Everything that was read is answered: the moment at which a server that stops may end the
+    /// connection.
+    fn idle(&mut self) -> Step {
+        match self.stop.phase() {
+            Phase::Running => return Ok(Poll::Pending),
+            Phase::Draining if self.connection.is_idle() => self.state = State::Flushing,
+            Phase::Draining => {
+                self.connection.send_close();
+                return Ok(Poll::Pending);
+            }
+            Phase::Dropping => return Err(End::Stopped),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Handles the protocol's events until a handler has to be waited for. Tells whether there were
+    /// any.
+    fn serve(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(event) = self.connection.poll_event() {
+            any = true;
+            match event {
+                Event::Request(head) => self.head = Some(head),
+                Event::Content(content) => self.gather(content),
+                Event::End => self.call(now),
+                Event::Error(error) => {
+                    self.shared.counters.count_protocol_error();
+                    self.end = End::Finished;
+                    let standing = self.shared.standing.lines(now);
+                    self.connection.send_error(error, &standing);
+                }
+            }
+            if let State::Handling(_) = self.state {
+                break;
+            }
+        }
+        any
+    }
+
+    fn gather(&mut self, more: Buf) {
+        self.content = match std::mem::take(&mut self.content) {
+            Gathered::Nothing => Gathered::One(more),
+            Gathered::One(first) => {
+                let mut both = self.shared.pool.buffer(2 * (first.len() + more.len()));
+                both.extend_from_slice(&first);
+                both.extend_from_slice(&more);
+                Gathered::Many(both)
+            }
+            Gathered::Many(mut all) => {
+                all.extend_from_slice(&more);
+                Gathered::Many(all)
+            }
+        };
+    }
+
+    /// Gives a whole request to the service.
+    #[inline]
+    fn call(&mut self, now: Instant) {
+        let content = match std::mem::take(&mut self.content) {
+            Gathered::Nothing => Buf::new(),
+            Gathered::One(content) => content,
+            Gathered::Many(content) => content.freeze(),
+        };
+        let head = self
+            .head
+            .take()
+            .expect("the protocol gives the head before the end");
+        let request = Request::new(head, content, self.shared.pool.clone());
+        self.shared.counters.count_request();
+        let service = &self.shared.service;
+        match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
+            Ok(Reply::Now(response)) => self.answer(response, now),
+            Ok(Reply::Later(handler)) => self.state = State::Handling(handler),
+            Err(_panic) => self.answer_panic(now),
+        }
+    }
+
+    fn poll_handler(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let State::Handling(handler) = &mut self.state else {
+            unreachable!("called while handling only")
+        };
+        let handler = handler.as_mut();
+        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| handler.poll(context))) else {
+            self.state = State::Pumping;
+            self.answer_panic(now);
+            return Poll::Ready(());
+        };
+        polled.map(|response| {
+            self.state = State::Pumping;
+            self.answer(response, now);
+        })
+    }
+
+    #[inline]
+    fn answer(&mut self, response: Response, now: Instant) {
+        let Response {
+            status,
+            fields,
+            content,
+        } = response;
+        let content = match content {
+            Content::Empty => Buf::new(),
+            Content::Buf(content) => content,
+        };
+        let standing = self.shared.standing.lines(now);
+        let length = Length::Known(content.len() as u64);
+        self.end = End::Finished;
+        if self.stop.phase() >= Phase::Draining {
+            self.connection.send_close();
+        }
+        self.connection
+            .send_head(status, &fields, length, &standing);
+        self.connection.send_data(content);
+        self.connection.send_end(now);
+    }
+
+    /// The panic's message is on standard error; the peer learns only that there was one. The state
+    /// that the handler held may be half changed, so nothing more is served on this connection.
+    #[cold]
+    fn answer_panic(&mut self, now: Instant) {
+        self.connection.send_close();
+        self.answer(Response::new(StatusCode::INTERNAL_SERVER_ERROR), now);
+        self.end = End::Panicked;
+    }
+
+    /// Moves the protocol's output to the stream, unless the peer does not keep up. Tells whether
+    /// anything was moved.
+    #[inline]
+    fn send_output(&mut self) -> bool {
+        let mut any = false;
+        while self.stream.unsent_len() <= UNSENT_MAX
+            && let Some(output) = self.connection.poll_output()
+        {
+            self.stream.queue(output);
+            any = true;
+        }
+        any
+    }
+
+    fn poll_flushed(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
+        let sent = self.send_output();
+        if !sent && broken(self.stream.poll_unsent(0, context))?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        if !sent {
+            if self.end == End::PeerClosed {
+                return Err(End::PeerClosed);
+            }
+            self.stream.shutdown();
+            self.state = State::Lingering(now + self.shared.linger);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Reads and forgets, so that no reset destroys the last answer before the peer has read it.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Step {
+        match self.stream.poll_recv(context) {
+            Poll::Ready(Ok(Some(_))) => Ok(Poll::Ready(())),
+            Poll::Ready(_) => Err(self.end),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// Sets the timer to the next deadline and acts on one that has passed. A deadline that moves
+    /// away costs nothing: the timer follows when it fires.
+    fn poll_timer(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
+        if self.stop.phase() == Phase::Dropping {
+            return Err(End::Stopped);
+        }
+        let unsent = self.stream.unsent_len();
+        if unsent == 0 || unsent < self.stalled.0 {
+            self.stalled.1 = now;
+        }
+        self.stalled.0 = unsent;
+        let write = (unsent > 0).then(|| self.stalled.1 + self.shared.write_timeout);
+        let read = match self.state {
+            State::Lingering(until) => Some(until),
+            State::Flushing | State::Handling(_) => None,
+            State::Pumping => self.connection.poll_deadline(),
+        };
+        let Some(deadline) = read.into_iter().chain(write).min() else {
+            return Ok(Poll::Pending);
+        };
+        self.timer.reset(deadline);
+        if Pin::new(&mut self.timer).poll(context).is_pending() {
+            return Ok(Poll::Pending);
+        }
+        if write.is_some_and(|write| now >= write) {
+            return Err(End::TimedOut);
+        }
+        if let State::Lingering(_) = self.state {
+            return Err(self.end);
+        }
+        self.end = End::TimedOut;
+        self.connection.handle_deadline(now);
+        Ok(Poll::Ready(()))
+    }
+}
+
+fn broken(polled: Poll<io::Result<()>>) -> Step {
+    match polled {
+        Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+        Poll::Ready(Err(_)) => Err(End::Broken),
+        Poll::Pending => Ok(Poll::Pending),
+    }
+}
+
+impl<S: Service> Unpin for Session<S> {}
+
+impl<S: Service> Future for Session<S> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.advance(context) {
+            Ok(()) => Poll::Pending,
+            Err(end) => {
+                self.end = end;
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<S: Service> Drop for Session<S> {
+    fn drop(&mut self) {
+        self.shared.counters.count_end(self.end);
+        self.shared.connections.closed();
+    }
+}

@@ -1,0 +1,180 @@
+//! [`Methods`]: the handlers of one path, by method; [`Allow`]: which methods there are.
+//!
+//! What must hold: HTTP's own methods (RFC 9110 section 9, and PATCH) are found by index; `Allow`
+//! is written when a route is registered, never for a request.
+
+use super::Response;
+use super::router::Endpoint;
+use crate::http::{HeaderValue, Method, StatusCode, header};
+
+/// How many methods have a place of their own.
+const STANDARD_COUNT: usize = 9;
+
+/// The place of one of HTTP's own methods.
+#[inline]
+fn index(method: &Method) -> Option<usize> {
+    Some(match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::CONNECT => 5,
+        Method::OPTIONS => 6,
+        Method::TRACE => 7,
+        Method::PATCH => 8,
+        _ => return None,
+    })
+}
+
+/// Whether a method is one of HTTP's own.
+pub(super) fn is_standard(method: &Method) -> bool {
+    index(method).is_some()
+}
+
+/// The handlers of one path.
+pub(super) struct Methods<T> {
+    standard: [Option<Endpoint<T>>; STANDARD_COUNT],
+    others: Vec<(Method, Endpoint<T>)>,
+    allow: Allow,
+}
+
+impl<T> Methods<T> {
+    pub(super) fn new() -> Methods<T> {
+        Methods {
+            standard: [const { None }; STANDARD_COUNT],
+            others: Vec::new(),
+            allow: Allow::new(),
+        }
+    }
+
+    /// Adds a handler, unless the method has one.
+    pub(super) fn add(&mut self, method: Method, endpoint: Endpoint<T>) -> bool {
+        match index(&method) {
+            Some(place) if self.standard[place].is_none() => {
+                self.standard[place] = Some(endpoint);
+            }
+            None if self.find(&method).is_none() => {
+                self.others.push((method.clone(), endpoint));
+            }
+            _ => return false,
+        }
+        self.allow.add(method);
+        true
+    }
+
+    /// The handler for a method; that of GET for HEAD if HEAD has none.
+    #[inline]
+    pub(super) fn find(&self, method: &Method) -> Option<&Endpoint<T>> {
+        let Some(place) = index(method) else {
+            let mut others = self.others.iter();
+            return others
+                .find(|(other, _)| other == method)
+                .map(|(_, endpoint)| endpoint);
+        };
+        match &self.standard[place] {
+            None if *method == Method::HEAD => self.find(&Method::GET),
+            endpoint => endpoint.as_ref(),
+        }
+    }
+
+    /// The methods that are answered.
+    pub(super) fn allow(&self) -> &Allow {
+        &self.allow
+    }
+}
+
+/// The methods that are answered, as the value of `Allow`, in alphabetical order.
+pub(super) struct Allow {
+    methods: Vec<Method>,
+    value: HeaderValue,
+}
+
+impl Allow {
+    /// OPTIONS alone, which is always answered.
+    pub(super) fn new() -> Allow {
+        Allow {
+            methods: vec![Method::OPTIONS],
+            value: HeaderValue::from_static("OPTIONS"),
+        }
+    }
+
+    /// Adds a method, and HEAD with GET.
+    pub(super) fn add(&mut self, method: Method) {
+        if method == Method::GET {
+            self.add(Method::HEAD);
+        }
+        let place = self
+            .methods
+            .binary_search_by(|known| known.as_str().cmp(method.as_str()));
+        let Err(place) = place else { return };
+        self.methods.insert(place, method);
+        let names: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        self.value = HeaderValue::try_from(names.join(", ")).expect("a method is a token");
+    }
+
+    /// Whether a method is answered.
+    pub(super) fn contains(&self, method: &Method) -> bool {
+        self.methods.contains(method)
+    }
+
+    /// A response without content that names the methods.
+    pub(super) fn response(&self, status: StatusCode) -> Response {
+        Response::new(status).with_field(header::ALLOW, self.value.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Reply, Request};
+    use crate::sharded::Sharded;
+
+    fn endpoint(status: StatusCode) -> Endpoint<()> {
+        Box::new(move |_, _| Reply::from(Response::new(status)))
+    }
+
+    fn found(methods: &Methods<()>, method: &Method) -> Option<u16> {
+        let reply = methods.find(method)?(Request::get("/"), &Sharded::single(()));
+        Some(reply.try_response().unwrap().status.as_u16())
+    }
+
+    #[test]
+    fn head_is_answered_by_get_until_it_has_a_handler() {
+        let mut methods = Methods::new();
+        assert_eq!(found(&methods, &Method::HEAD), None);
+        assert!(methods.add(Method::GET, endpoint(StatusCode::OK)));
+        assert_eq!(found(&methods, &Method::HEAD), Some(200));
+        assert!(methods.add(Method::HEAD, endpoint(StatusCode::ACCEPTED)));
+        assert_eq!(found(&methods, &Method::HEAD), Some(202));
+        assert_eq!(found(&methods, &Method::GET), Some(200));
+    }
+
+    #[test]
+    fn a_method_has_one_handler() {
+        let link = Method::from_bytes(b"LINK").unwrap();
+        let mut methods = Methods::new();
+        for method in [Method::PUT, link] {
+            assert!(methods.add(method.clone(), endpoint(StatusCode::OK)));
+            assert!(!methods.add(method.clone(), endpoint(StatusCode::ACCEPTED)));
+            assert_eq!(found(&methods, &method), Some(200));
+        }
+        let lower = Method::from_bytes(b"put").unwrap();
+        assert_eq!(found(&methods, &lower), None);
+    }
+
+    #[test]
+    fn allow_is_sorted_and_names_what_is_answered_unasked() {
+        let mut allow = Allow::new();
+        let value = |allow: &Allow| {
+            let response = allow.response(StatusCode::NO_CONTENT);
+            let value = response.fields.get(&header::ALLOW).unwrap();
+            value.to_str().unwrap().to_owned()
+        };
+        assert_eq!(value(&allow), "OPTIONS");
+        for method in [Method::PUT, Method::GET, Method::DELETE, Method::GET] {
+            allow.add(method);
+        }
+        assert_eq!(value(&allow), "DELETE, GET, HEAD, OPTIONS, PUT");
+    }
+}

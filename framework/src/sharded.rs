@@ -1,0 +1,393 @@
+//! [`Sharded`]: the `T` of every shard, and the ways to ask all of them.
+//!
+//! What must hold: a `T` never leaves its shard; a closure given to `local` cannot await, so a
+//! borrow of shard state never spans a suspension; whoever asks a shard that has not started its
+//! `T` yet waits for it.
+
+use std::any::{Any, TypeId, type_name};
+use std::cell::RefCell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::runtime::{self, Mesh, ShardId};
+
+/// How long a shard may take to start its `T` before whoever asks for it gives up.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile.
+const START_STEP: Duration = Duration::from_micros(100);
+
+/// A handle to the `T` of every shard: cheap to clone and [`Send`], while `T` need be neither.
+///
+/// There is one `T` for each type: wrap a second one of the same type in a type of its own.
+///
+/// # Examples
+/// ```
+/// use sunstar::Sharded;
+/// use sunstar::runtime::{Config, Placement, run_on_all_shards};
+///
+/// let config = Config::new(Placement::unpinned(2));
+/// let sums = run_on_all_shards(&config, |shard| async move {
+///     let hits = Sharded::start(10 + shard.index() as u64);
+///     hits.map_reduce(|count| *count, |a, b| a + b).await
+/// })?;
+/// assert_eq!(sums, [21, 21]);
+/// # Ok::<(), sunstar::Error>(())
+/// ```
+pub struct Sharded<T> {
+    place: Place,
+    state: PhantomData<fn() -> T>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the table of each shard, by type.
+    EveryShard,
+    /// In the table of singles of this thread.
+    Single(usize),
+}
+
+thread_local! {
+    /// The states of [`Sharded::single`], which needs no shard.
+    static SINGLES: RefCell<Vec<Rc<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<T: 'static> Sharded<T> {
+    /// Makes `value` the `T` of the current shard. Every shard calls this once.
+    ///
+    /// # Panics
+    /// Outside of every shard, or when this shard has a `T` already.
+    pub fn start(value: T) -> Sharded<T> {
+        runtime::with_current(|shard| {
+            let mut states = shard.states.borrow_mut();
+            let taken = states.iter().any(|(id, _)| *id == TypeId::of::<T>());
+            let name = type_name::<T>();
+            assert!(
+                !taken,
+                "shard {} has a `{name}` already: wrap one in a new type",
+                shard.id
+            );
+            states.push((TypeId::of::<T>(), Rc::new(RefCell::new(value))));
+        });
+        Sharded::everywhere()
+    }
+
+    /// The handle alone: for a `T` that every shard starts by itself.
+    pub(crate) fn everywhere() -> Sharded<T> {
+        Sharded {
+            place: Place::EveryShard,
+            state: PhantomData,
+        }
+    }
+
+    /// Makes a `T` that stands alone, so that a test can call a handler as the function it is.
+    ///
+    /// It behaves as if there were one shard. It stays on the thread that made it.
+    pub fn single(value: T) -> Sharded<T> {
+        let place = SINGLES.with_borrow_mut(|singles| {
+            singles.push(Rc::new(RefCell::new(value)));
+            singles.len() - 1
+        });
+        Sharded {
+            place: Place::Single(place),
+            state: PhantomData,
+        }
+    }
+
+    /// Runs `f` with this shard's `T`, at once.
+    ///
+    /// # Panics
+    /// If it is called again from within `f` for the same `T`, if this shard has not started its
+    /// `T`, or outside of every shard.
+    #[inline]
+    pub fn local<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        let state = match self.place {
+            Place::EveryShard => state_here::<T>(),
+            Place::Single(place) => SINGLES.with_borrow(|singles| singles.get(place).cloned()),
+        };
+        let name = type_name::<T>();
+        let state = state.unwrap_or_else(|| panic!("no `{name}` here: `Sharded::start` it"));
+        let state = state
+            .downcast_ref::<RefCell<T>>()
+            .expect("found by its type");
+        f(&mut state.borrow_mut())
+    }
+
+    /// Runs `f` with the `T` of `shard`, there, and gives back what it returns. On the current
+    /// shard it runs at once; otherwise it costs two messages and one allocation.
+    ///
+    /// # Cancel safety
+    /// Dropped before its first poll nothing happens; later `f` may run all the same.
+    ///
+    /// # Panics
+    /// If there is no such shard, if `f` panics, or if the shard does not start its `T` within
+    /// ten seconds.
+    pub async fn on<R, F>(&self, shard: ShardId, f: F) -> R
+    where
+        F: FnOnce(&mut T) -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let here = self.is_single() || runtime::current_shard() == shard;
+        if here {
+            return self.local(f);
+        }
+        let mut f = f;
+        let mut patience = START_PATIENCE;
+        loop {
+            let errand = move || {
+                if state_here::<T>().is_some() {
+                    Ok(local_here(f))
+                } else {
+                    Err(f)
+                }
+            };
+            f = match Mesh::call(shard, errand).await {
+                Ok(result) => return result,
+                Err(f) => f,
+            };
+            let name = type_name::<T>();
+            assert!(
+                !patience.is_zero(),
+                "shard {shard} has not started its `{name}`"
+            );
+            patience = patience.saturating_sub(START_STEP);
+            runtime::sleep(START_STEP).await;
+        }
+    }
+
+    /// Runs `f` with the `T` of every shard and waits for all.
+    ///
+    /// # Panics
+    /// As [`on`](Sharded::on).
+    pub async fn on_all<F>(&self, f: F)
+    where
+        F: Fn(&mut T) + Clone + Send + 'static,
+    {
+        self.map(f).await;
+    }
+
+    /// Runs `f` with the `T` of every shard but this one and waits for all.
+    ///
+    /// # Panics
+    /// As [`on`](Sharded::on).
+    pub async fn on_others<F>(&self, f: F)
+    where
+        F: Fn(&mut T) + Clone + Send + 'static,
+    {
+        let here = if self.is_single() {
+            ShardId::ZERO
+        } else {
+            runtime::current_shard()
+        };
+        self.map_shards(f, |shard| shard != here).await;
+    }
+
+    /// Runs `f` with the `T` of every shard, all at the same time, and gives back what they return,
+    /// in shard order.
+    ///
+    /// # Panics
+    /// As [`on`](Sharded::on).
+    pub async fn map<R, F>(&self, f: F) -> Vec<R>
+    where
+        F: Fn(&mut T) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        self.map_shards(f, |_| true).await
+    }
+
+    /// Runs `map` with the `T` of every shard and merges what they return with `reduce`, in shard
+    /// order.
+    ///
+    /// # Panics
+    /// As [`on`](Sharded::on).
+    pub async fn map_reduce<R, M>(&self, map: M, reduce: impl FnMut(R, R) -> R) -> R
+    where
+        M: Fn(&mut T) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        let all = self.map(map).await;
+        all.into_iter()
+            .reduce(reduce)
+            .expect("there is at least one shard")
+    }
+
+    async fn map_shards<R, F>(&self, f: F, which: impl Fn(ShardId) -> bool) -> Vec<R>
+    where
+        F: Fn(&mut T) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        let count = if self.is_single() {
+            1
+        } else {
+            runtime::shard_count()
+        };
+        let shards = (0..count).map(ShardId::of).filter(|&shard| which(shard));
+        let calls = shards.map(|shard| {
+            let f = f.clone();
+            Box::pin(self.on(shard, move |state: &mut T| f(state)))
+        });
+        join(calls.collect()).await
+    }
+
+    fn is_single(&self) -> bool {
+        matches!(self.place, Place::Single(_))
+    }
+}
+
+/// The current shard's `T`, if it was started.
+#[inline]
+fn state_here<T: 'static>() -> Option<Rc<dyn Any>> {
+    runtime::with_current(|shard| {
+        let states = shard.states.borrow();
+        let state = states.iter().find(|(id, _)| *id == TypeId::of::<T>());
+        state.map(|(_, state)| Rc::clone(state))
+    })
+}
+
+fn local_here<T: 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
+    Sharded::everywhere().local(f)
+}
+
+/// Waits for all futures and gives back their results in order.
+async fn join<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
+    let mut results: Vec<_> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut pending = false;
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(value) => *result = Some(value),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    results
+        .into_iter()
+        .map(|result| result.expect("all are ready"))
+        .collect()
+}
+
+impl<T> Clone for Sharded<T> {
+    #[inline]
+    fn clone(&self) -> Sharded<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Sharded<T> {}
+
+impl<T> fmt::Debug for Sharded<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Sharded<{}>", type_name::<T>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{Config, Placement, run_on_all_shards, yield_now};
+    use std::cell::Cell;
+
+    fn run<R, F>(count: usize, main: impl Fn(ShardId) -> F + Send + Sync + 'static) -> Vec<R>
+    where
+        R: Send + 'static,
+        F: Future<Output = R> + 'static,
+    {
+        run_on_all_shards(&Config::new(Placement::unpinned(count)), main).unwrap()
+    }
+
+    #[test]
+    fn each_shard_has_its_own_value_which_need_not_be_send() {
+        let results = run(3, |shard| async move {
+            let state = Sharded::start(Rc::new(Cell::new(shard.index())));
+            let next = ShardId::of((shard.index() + 1) % 3);
+            let there = state.on(next, |cell| cell.get()).await;
+            (state.local(|cell| cell.get()), there)
+        });
+        assert_eq!(results, [(0, 1), (1, 2), (2, 0)]);
+    }
+
+    #[test]
+    fn map_keeps_the_shard_order_and_map_reduce_merges() {
+        let results = run(4, |shard| async move {
+            let state = Sharded::start(shard.index());
+            let squares = state.map(|index| *index * *index).await;
+            (squares, state.map_reduce(|index| *index, usize::max).await)
+        });
+        assert!(
+            results
+                .iter()
+                .all(|result| *result == (vec![0, 1, 4, 9], 3)),
+            "{results:?}"
+        );
+    }
+
+    #[test]
+    fn on_others_leaves_out_the_caller() {
+        let counts = run(3, |shard| async move {
+            let state = Sharded::start(0);
+            if shard == ShardId::ZERO {
+                state.on_others(|count| *count += 1).await;
+                state.on_all(|count| *count += 10).await;
+            }
+            while state.local(|count| *count < 10) {
+                yield_now().await;
+            }
+            state.local(|count| *count)
+        });
+        assert_eq!(counts, [10, 11, 11]);
+    }
+
+    #[test]
+    fn many_calls_at_once_are_all_answered() {
+        let sums = run(2, |shard| async move {
+            let state = Sharded::start(0_u64);
+            let other = ShardId::of(1 - shard.index());
+            let add = |n: u64| Box::pin(state.on(other, move |sum| *sum += n));
+            join((1..=5_000).map(add).collect()).await;
+            while state.local(|sum| *sum < 5_000 * 5_001 / 2) {
+                yield_now().await;
+            }
+            state.local(|sum| *sum)
+        });
+        assert_eq!(sums, [5_000 * 5_001 / 2; 2]);
+    }
+
+    #[test]
+    fn a_single_one_needs_no_shard() {
+        let state = Sharded::single(vec![1]);
+        state.local(|list| list.push(2));
+        assert_eq!(state.local(|list| list.len()), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "planted")]
+    fn a_panic_on_another_shard_reaches_the_caller() {
+        run(2, |shard| async move {
+            let state = Sharded::start(());
+            if shard == ShardId::ZERO {
+                state.on(ShardId::of(1), |()| panic!("planted")).await;
+            }
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "has a `u8` already")]
+    fn a_second_value_of_one_type_is_refused() {
+        run(1, |_| async {
+            Sharded::start(1_u8);
+            Sharded::start(2_u8);
+        });
+    }
+}

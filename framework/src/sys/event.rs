@@ -1,0 +1,38 @@
+//! [`EventFd`]: the counter that a thread without a ring writes to wake one that sleeps in its own.
+#![expect(unsafe_code, reason = "eventfd(2) has no safe binding in std")]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// An `eventfd(2)`.
+#[derive(Debug)]
+pub(crate) struct EventFd {
+    fd: OwnedFd,
+}
+
+impl EventFd {
+    /// Makes a counter that stands at 0.
+    pub(crate) fn new() -> io::Result<EventFd> {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and belongs to nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(EventFd { fd })
+    }
+
+    /// Adds one. The counter cannot overflow: the reader resets it and writers add ones.
+    pub(crate) fn notify(&self) {
+        let one = 1_u64;
+        // SAFETY: writes eight bytes from a live local.
+        let written = unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
+        assert_eq!(written, 8, "eventfd: {}", io::Error::last_os_error());
+    }
+
+    /// The descriptor, for the ring to read from.
+    pub(crate) fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

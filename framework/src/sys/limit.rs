@@ -1,0 +1,35 @@
+//! The limits that the system puts on this process (`getrlimit(2)`).
+#![expect(unsafe_code, reason = "resource limits have no safe binding in std")]
+
+/// Raises the soft limit on open descriptors to the hard one, and tells how many may be open.
+pub(crate) fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: writes to a live local of the right type.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 1024;
+    }
+    let raised = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        ..limit
+    };
+    // SAFETY: reads a live local of the right type.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+        return raised.rlim_cur;
+    }
+    limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raising_the_limit_twice_gives_the_same_number() {
+        let first = raise_open_files();
+        assert!(first >= 64, "{first}");
+        assert_eq!(raise_open_files(), first);
+    }
+}

@@ -1,0 +1,112 @@
+//! Sockets as shards need them: listeners that several shards share a port with, quiet sends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+pub(crate) use socket2::SockAddr;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// How many connections the kernel keeps for a listener until they are accepted. The kernel lowers
+/// it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket that shares its port with those of the other shards (`SO_REUSEPORT`).
+///
+/// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
+/// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = bind(address, true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Fails with `AddrInUse` when anybody listens on `address` already.
+///
+/// Needed because `SO_REUSEPORT` would let two servers of one user share a port in silence.
+pub(crate) fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
+    bind(address, false)?.listen(1)
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Opens a socket to connect to `address` with, without `Nagle`'s delay.
+pub(crate) fn stream_for(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
+
+fn address(from: io::Result<SockAddr>) -> io::Result<SocketAddr> {
+    from?
+        .as_socket()
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// The address that the socket is bound to.
+pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    address(SockRef::from(&socket).local_addr())
+}
+
+/// The address of the peer.
+pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    address(SockRef::from(&socket).peer_addr())
+}
+
+/// Makes the close of this socket send RST and forget what is unsent (`SO_LINGER` 0).
+pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn listeners_share_a_port_but_a_taken_one_is_refused() {
+        let first = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = local_address(first.as_fd()).unwrap();
+        listen(address).unwrap();
+        assert_eq!(
+            refuse_if_taken(address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        drop(first);
+    }
+
+    #[test]
+    fn the_same_port_serves_both_address_families() {
+        let four = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = local_address(four.as_fd()).unwrap().port();
+        listen((Ipv6Addr::UNSPECIFIED, port).into()).unwrap();
+    }
+
+    #[test]
+    fn an_accepted_socket_inherits_nodelay() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = local_address(listener.as_fd()).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = Socket::from(listener).accept().unwrap();
+        assert!(accepted.tcp_nodelay().unwrap());
+    }
+}

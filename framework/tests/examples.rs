@@ -1,0 +1,155 @@
+//! Every example is started as a user would start it, and asked one request.
+#![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// The program of an example, which `cargo test` has built beside this test's.
+fn example(name: &str) -> Command {
+    let mut place: PathBuf = std::env::current_exe().unwrap();
+    place.pop();
+    place.pop();
+    let mut command = Command::new(place.join("examples").join(name));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running example and the address from its first line.
+struct Running {
+    process: Child,
+    line: String,
+}
+
+impl Running {
+    fn start(name: &str, arguments: &[&str]) -> Running {
+        let mut process = example(name).args(arguments).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Running { process, line }
+    }
+
+    /// Sends a request and reads until the answer ends with `end`.
+    fn ask(&self, request: &str, end: &str) -> String {
+        let address = self
+            .line
+            .split(" on ")
+            .nth(1)
+            .unwrap()
+            .split([',', '\n'])
+            .next()
+            .unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with(end) {
+            let mut piece = [0; 4096];
+            let count = stream.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+        answer
+    }
+
+    /// Sends SIGTERM and tells whether the program ended with 0.
+    fn ends_well(mut self) -> bool {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Ended already, unless the test failed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const ARGUMENTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--smp", "1"];
+
+#[test]
+#[cfg(feature = "cli")]
+fn hello_greets_and_stops_when_told() {
+    let hello = Running::start("hello", &ARGUMENTS);
+    assert!(
+        hello.line.starts_with("listening on 127.0.0.1:"),
+        "{}",
+        hello.line
+    );
+    assert!(hello.line.ends_with(", driver uring\n"), "{}", hello.line);
+    let answer = hello.ask("GET /hello/you HTTP/1.1\r\nHost: a\r\n\r\n", "you!\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\r\n\r\nHello, you!\n"), "{answer}");
+    assert!(hello.ends_well());
+}
+
+#[test]
+#[cfg(all(feature = "cli", feature = "json"))]
+fn techempower_sends_the_suites_exact_headers_and_bodies() {
+    let server = Running::start("techempower", &ARGUMENTS);
+    for (path, media_type, body) in [
+        ("/plaintext", "text/plain", "Hello, World!"),
+        (
+            "/json",
+            "application/json",
+            r#"{"message":"Hello, World!"}"#,
+        ),
+    ] {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nServer: sunstar\r\nDate: {:29}\r\nContent-Type: {media_type}\r\n\
+             Content-Length: {}\r\n\r\n",
+            "",
+            body.len()
+        );
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = server.ask(&request, body);
+        let date = answer.find("Date: ").unwrap() + 6;
+        let mut undated = answer.clone();
+        undated.replace_range(date..date + 29, &" ".repeat(29));
+        assert_eq!(undated.to_lowercase(), (head + body).to_lowercase());
+    }
+    assert!(server.ends_well());
+}
+
+#[test]
+fn echo_sends_back_what_it_gets() {
+    let echo = Running::start("echo", &ARGUMENTS);
+    assert_eq!(echo.ask("ping", "ping"), "ping");
+}
+
+#[test]
+fn counter_counts_on_all_shards_and_ends() {
+    let output = example("counter").arg("aab").output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "Some({'a': 2, 'b': 1})\n"
+    );
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn wrong_arguments_end_with_one_readable_line() {
+    for (arguments, message) in [
+        (vec!["--cpuset", "9000"], "is not a CPU list"),
+        (vec!["--smp", "0"], "each needs a CPU of its own"),
+        (vec!["--listen", "nonsense"], "write it like 127.0.0.1:8080"),
+        (vec!["--driver", "magic"], "possible values: auto, uring"),
+    ] {
+        let output = example("hello").args(&arguments).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && text.contains(message),
+            "{arguments:?}: {text}"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! TCP on shards, against the standard library's sockets as the other end.
+#![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the counts of a test are small"
+)]
+
+use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
+use std::sync::mpsc;
+use std::thread;
+
+use sunstar::ShardId;
+use sunstar::mem::Buf;
+use sunstar::net::{TcpListener, TcpStream};
+use sunstar::runtime::{Config, Placement, run_on_all_shards, spawn};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Runs `serve` on one shard with a listener, and `client` on a thread with its address.
+fn with_server<F, C, R, T>(
+    serve: impl Fn(TcpListener) -> F + Send + Sync + 'static,
+    client: C,
+) -> (R, T)
+where
+    F: Future<Output = R> + 'static,
+    R: Send + 'static,
+    C: FnOnce(SocketAddr) -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let (tell, told) = mpsc::channel();
+    let client = thread::spawn(move || client(told.recv().unwrap()));
+    let results = run_on_all_shards(&Config::new(Placement::unpinned(1)), move |_| {
+        let listener = TcpListener::bind(ANY).unwrap();
+        tell.send(listener.local_addr().unwrap()).unwrap();
+        serve(listener)
+    });
+    (results.unwrap().remove(0), client.join().unwrap())
+}
+
+async fn echo(mut stream: TcpStream) -> usize {
+    let mut total = 0;
+    while let Some(bytes) = stream.recv().await.unwrap() {
+        total += bytes.len();
+        stream.queue(bytes);
+        stream.flush().await.unwrap();
+    }
+    total
+}
+
+/// Bytes that differ everywhere, so that a hole or a swap shows.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .take(len)
+        .collect()
+}
+
+#[test]
+fn what_is_sent_comes_back_byte_for_byte() {
+    const LEN: usize = 5_000_000;
+    let serve =
+        |mut listener: TcpListener| async move { echo(listener.accept().await.unwrap()).await };
+    let (served, back) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        let reader = thread::spawn(move || {
+            let mut back = Vec::new();
+            reader.read_to_end(&mut back).unwrap();
+            back
+        });
+        stream.write_all(&pattern(LEN)).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        reader.join().unwrap()
+    });
+    assert_eq!(served, LEN);
+    assert!(back == pattern(LEN), "{} bytes came back", back.len());
+}
+
+#[test]
+fn a_reader_that_waits_holds_its_peer_back_and_loses_nothing() {
+    const LEN: usize = 20_000_000;
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = listener.accept().await.unwrap();
+        let first = stream.recv().await.unwrap().unwrap();
+        // Reads on only when the client says that its writes no longer go through.
+        let mut signal = listener.accept().await.unwrap();
+        signal.recv().await.unwrap().unwrap();
+        let mut all = first.to_vec();
+        while let Some(bytes) = stream.recv().await.unwrap() {
+            all.extend_from_slice(&bytes);
+        }
+        all
+    };
+    let (all, held_back) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (data, mut sent) = (pattern(LEN), 0);
+        while let Ok(count) = stream.write(&data[sent..]) {
+            sent += count;
+        }
+        let held_back = sent < LEN;
+        StdStream::connect(address)
+            .unwrap()
+            .write_all(b"go")
+            .unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.write_all(&data[sent..]).unwrap();
+        held_back
+    });
+    assert!(
+        held_back,
+        "20 MB fitted into the buffers: nothing was tested"
+    );
+    assert!(all == pattern(LEN), "{} bytes arrived", all.len());
+}
+
+#[test]
+fn a_large_answer_reaches_a_slow_reader_whole() {
+    const LEN: usize = 3_000_000;
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = listener.accept().await.unwrap();
+        let whole = Buf::from(pattern(LEN));
+        for at in (0..LEN).step_by(70_001) {
+            stream.queue(whole.slice(at..LEN.min(at + 70_001)));
+            stream.queue(Buf::from("|"));
+        }
+        stream.flush().await.unwrap();
+        stream.shutdown();
+        assert_eq!(stream.recv().await.unwrap(), None);
+    };
+    let ((), back) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        let (mut back, mut piece) = (Vec::new(), [0; 777]);
+        while let Ok(count @ 1..) = stream.read(&mut piece) {
+            back.extend_from_slice(&piece[..count]);
+        }
+        back
+    });
+    let expected: Vec<u8> = pattern(LEN)
+        .chunks(70_001)
+        .flat_map(|piece| [piece, b"|"].concat())
+        .collect();
+    assert!(
+        back == expected,
+        "{} bytes of {}",
+        back.len(),
+        expected.len()
+    );
+}
+
+#[test]
+fn a_hundred_connections_are_served_side_by_side() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut tasks = Vec::new();
+        for _ in 0..100 {
+            tasks.push(spawn(echo(listener.accept().await.unwrap())));
+        }
+        let mut total = 0;
+        for task in tasks {
+            total += task.await;
+        }
+        total
+    };
+    let (total, ()) = with_server(serve, |address| {
+        let mut streams: Vec<_> = (0..100)
+            .map(|_| StdStream::connect(address).unwrap())
+            .collect();
+        for round in 0..10_u8 {
+            for (index, stream) in streams.iter_mut().enumerate() {
+                stream.write_all(&[index as u8, round]).unwrap();
+            }
+            for (index, stream) in streams.iter_mut().enumerate() {
+                let mut back = [0; 2];
+                stream.read_exact(&mut back).unwrap();
+                assert_eq!(back, [index as u8, round]);
+            }
+        }
+    });
+    assert_eq!(total, 2_000);
+}
+
+#[test]
+fn a_reset_is_an_error_and_a_refused_connection_too() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = listener.accept().await.unwrap();
+        stream.recv().await.unwrap().unwrap();
+        let broken = loop {
+            match stream.recv().await {
+                Ok(Some(_)) => {}
+                other => break other.unwrap_err().kind(),
+            }
+        };
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        // The close is carried out by the ring, so it may take a few turns.
+        let refused = loop {
+            match TcpStream::connect(address).await {
+                Err(error) => break error.kind(),
+                Ok(stream) => drop(stream),
+            }
+        };
+        (broken, refused)
+    };
+    let (kinds, ()) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.write_all(b"x").unwrap();
+        let linger = socket2::SockRef::from(&stream);
+        linger.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    });
+    assert_eq!(kinds, (ConnectionReset, ConnectionRefused));
+}
+
+#[test]
+fn shards_share_a_port_and_talk_to_each_other_over_it() {
+    let (tell, told) = mpsc::channel::<SocketAddr>();
+    let told = std::sync::Arc::new(told_once(told));
+    let results = run_on_all_shards(&Config::new(Placement::unpinned(2)), move |shard| {
+        let (tell, told) = (tell.clone(), std::sync::Arc::clone(&told));
+        async move {
+            if shard == ShardId::ZERO {
+                let mut listener = TcpListener::bind(ANY).unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                return echo(listener.accept().await.unwrap()).await;
+            }
+            let mut stream = TcpStream::connect(told()).await.unwrap();
+            stream.queue(Buf::from("hello"));
+            let back = stream.recv().await.unwrap().unwrap();
+            assert_eq!(&back[..], b"hello");
+            back.len()
+        }
+    });
+    assert_eq!(results.unwrap(), [5, 5]);
+}
+
+fn told_once<T: Send>(told: mpsc::Receiver<T>) -> impl Fn() -> T + Send + Sync {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test hands a value from thread to thread"
+    )]
+    let told = std::sync::Mutex::new(told);
+    move || told.lock().unwrap().recv().unwrap()
+}
+
+#[test]
+fn dropping_a_stream_while_it_receives_closes_it_for_the_peer() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = listener.accept().await.unwrap();
+        stream.recv().await.unwrap().unwrap();
+        drop(stream);
+        // Keeps the shard turning until the client has seen the end.
+        let mut signal = listener.accept().await.unwrap();
+        signal.recv().await.unwrap().is_none()
+    };
+    let (signal, end) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.write_all(b"x").unwrap();
+        let end = stream.read(&mut [0]).unwrap();
+        drop(StdStream::connect(address).unwrap());
+        end
+    });
+    assert_eq!((signal, end), (true, 0));
+}

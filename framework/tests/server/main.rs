@@ -1,0 +1,8 @@
+//! The server over real sockets: keep-alive, pipelining, panics, stopping, limits.
+#![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+
+mod harness;
+mod keep_alive;
+mod panics;
+mod requests;
+mod stopping;

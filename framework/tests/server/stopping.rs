@@ -1,0 +1,102 @@
+//! A stop answers what was read, closes what is idle, and ends.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sunstar::server::Config;
+use sunstar::{Router, ShardId, Sharded};
+
+use crate::harness::{config, start, start_with};
+
+#[test]
+fn idle_connections_are_closed_and_the_server_ends() {
+    let server = start(|_| Router::new(()).get("/", || "hello"));
+    let mut clients: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").content, "hello");
+    }
+    server.stopper.stop();
+    for client in &mut clients {
+        assert!(client.is_closed());
+    }
+    drop(clients);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
+    let (told, tell) = mpsc::channel::<()>();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test signals from its own thread"
+    )]
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(tell));
+    let make = move |_: ShardId| {
+        let gate = std::sync::Arc::clone(&gate);
+        let wait = move |_: Sharded<()>| {
+            let gate = std::sync::Arc::clone(&gate);
+            async move {
+                while gate.lock().unwrap().try_recv().is_err() {
+                    sunstar::runtime::sleep(Duration::from_micros(100)).await;
+                }
+                "at last"
+            }
+        };
+        Router::new(()).get("/wait", wait).get("/", || "hello")
+    };
+    let server = start(make);
+    let (mut waiting, mut idle) = (server.connect(), server.connect());
+    assert_eq!(idle.get("/").content, "hello");
+    waiting.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(waiting_is_read(&mut server.connect()), "hello");
+    server.stopper.stop();
+    assert!(idle.is_closed());
+    told.send(()).unwrap();
+    let answer = waiting.answer().unwrap();
+    assert_eq!(
+        (answer.content.as_str(), answer.field("Connection")),
+        ("at last", Some("close"))
+    );
+    assert!(waiting.is_closed());
+    drop((waiting, idle));
+    server.join().unwrap();
+}
+
+/// A request of a later connection is answered: by then those sent before it were read.
+fn waiting_is_read(later: &mut crate::harness::Client) -> String {
+    later.get("/").content
+}
+
+#[test]
+fn after_the_grace_time_what_is_left_is_dropped() {
+    async fn never() -> &'static str {
+        std::future::pending().await
+    }
+    let config = Config {
+        grace: Duration::from_millis(10),
+        ..config(2)
+    };
+    let server = start_with(config, |_| {
+        Router::new(()).get("/never", never).get("/", || "hello")
+    });
+    let mut client = server.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(server.connect().get("/").content, "hello");
+    server.stopper.stop();
+    assert_eq!(client.answer(), None);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_second_stop_does_not_wait() {
+    async fn never() -> &'static str {
+        std::future::pending().await
+    }
+    let server = start(|_| Router::new(()).get("/never", never));
+    let mut client = server.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.stopper.stop();
+    server.stopper.stop();
+    assert_eq!(client.answer(), None);
+    server.join().unwrap();
+}
