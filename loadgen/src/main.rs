@@ -1,3 +1,59 @@
-//! sunstar's load generator.
+//! sunstar's load generator: closed loop, exact accounting, verified answers.
+//!
+//! What must hold: the report goes to standard output, everything else to standard error; the exit
+//! code is one of `exit`.
 
-fn main() {}
+mod challenge;
+mod cli;
+mod codec;
+mod connection;
+mod control;
+mod duration;
+mod engine;
+mod exit;
+mod head;
+mod latency;
+mod learned;
+mod ledger;
+mod number;
+mod oracle;
+mod payload;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod stats;
+mod stint;
+mod tally;
+mod template;
+mod url;
+mod watch;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cli::{Command, Request};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let mut out = io::stdout().lock();
+    let ended = match cli::parse(env::args_os()) {
+        Ok(Request::Run(command)) => match *command {
+            Command::Run(run) => run::run(&run, &mut out),
+            Command::Challenge(challenge) => challenge::run(&challenge, &mut out),
+        },
+        Ok(Request::Print(text)) => print(&mut out, &text),
+        Err(line) => Err(Failure::new(Exit::Usage, line)),
+    };
+    let exit = ended.unwrap_or_else(|failure| {
+        eprintln!("loadgen: {}", failure.line);
+        failure.exit
+    });
+    exit.into()
+}
+
+fn print(out: &mut dyn Write, text: &str) -> Result<Exit, Failure> {
+    out.write_all(text.as_bytes())?;
+    Ok(Exit::Fine)
+}

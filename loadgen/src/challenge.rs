@@ -1,0 +1,135 @@
+//! `loadgen 1mrc`: the One Million Request Challenge, judged.
+//!
+//! What must hold: the verdict `exact` needs every event acknowledged with 200 and all four
+//! numbers of `/stats` equal to the oracle's; nothing is retried, so nothing is counted twice.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::cli::Challenge;
+use crate::control::{Answer, NoAnswer, exchange};
+use crate::exit::{Exit, Failure};
+use crate::number::grouped;
+use crate::oracle::Expectation;
+use crate::payload::EventTemplate;
+use crate::plan::{Expected, Limit, Plan, Work};
+use crate::report;
+use crate::run;
+use crate::stats::Stats;
+use crate::tally::Tally;
+use crate::template::Template;
+use crate::url::Url;
+
+/// Runs the challenge; the report goes to `out`.
+///
+/// # Errors
+/// When there is no verdict.
+pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let (url, machine) = (&challenge.url, &challenge.machine);
+    let address = run::reach(url)?;
+    let server = Server {
+        url,
+        address,
+        timeout: machine.timeout,
+    };
+    server.start_from_zero(out)?;
+    let plan = Plan {
+        address,
+        work: Work::Events(EventTemplate::new(challenge.payload, url)),
+        limit: Limit::Requests(challenge.requests),
+        connection_count: challenge.connections,
+        depth: 1,
+        timeout: machine.timeout,
+        expected: Expected::Only(200),
+        placement: machine
+            .placement()
+            .map_err(|line| Failure::new(Exit::Usage, line))?,
+    };
+    let tally = run::perform(&plan, url, out)?;
+    let expectation = Expectation::new(challenge.payload, challenge.requests);
+    let faults = judge(&expectation, &tally, server.stats());
+    if faults.is_empty() {
+        writeln!(out, "exact: {}, 0 errors", expectation.summary())?;
+        return Ok(Exit::Fine);
+    }
+    writeln!(out, "NOT exact: {}", faults.join("; "))?;
+    Ok(Exit::Unverified)
+}
+
+/// Everything that differs from a perfect run.
+fn judge(expectation: &Expectation, tally: &Tally, stats: Result<Stats, Failure>) -> Vec<String> {
+    let mut faults = report::faults(tally);
+    match stats {
+        Ok(stats) => faults.extend(expectation.differences(&stats)),
+        Err(failure) => faults.push(failure.line),
+    }
+    faults
+}
+
+/// The server beside the run.
+struct Server<'a> {
+    url: &'a Url,
+    address: SocketAddr,
+    timeout: Duration,
+}
+
+impl Server<'_> {
+    /// Makes sure that the server has counted nothing yet.
+    fn start_from_zero(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let before = self.stats()?;
+        if before.is_zero() {
+            return Ok(());
+        }
+        let answer = self.ask("POST", "/reset")?;
+        let count = grouped(before.total_requests);
+        writeln!(
+            out,
+            "Before      the server had counted {count} requests; sent POST /reset"
+        )?;
+        if answer.status != 200 {
+            let line = format!("POST /reset was answered with {}, not 200", answer.status);
+            return Err(Failure::new(Exit::Unverified, line));
+        }
+        if self.stats()?.is_zero() {
+            Ok(())
+        } else {
+            Err(Failure::new(
+                Exit::Unverified,
+                "/stats is not zero after POST /reset",
+            ))
+        }
+    }
+
+    /// Reads `/stats`.
+    fn stats(&self) -> Result<Stats, Failure> {
+        let answer = self.ask("GET", "/stats")?;
+        let wrong = |line: String| Failure::new(Exit::Unverified, line);
+        if answer.status != 200 {
+            return Err(wrong(format!(
+                "GET /stats was answered with {}, not 200",
+                answer.status
+            )));
+        }
+        if answer.content_type != "application/json" {
+            let line = format!(
+                "/stats has content type '{}', not JSON",
+                answer.content_type
+            );
+            return Err(wrong(line));
+        }
+        Stats::parse(&answer.content).map_err(|error| wrong(format!("/stats is wrong: {error}")))
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
+        let request = Template::new(method, &self.url.at(path), &[], None);
+        exchange(self.address, &request, self.timeout).map_err(|failure| match failure {
+            NoAnswer::Unreachable(error) => {
+                Failure::new(Exit::Failed, format!("{method} {path}: {error}"))
+            }
+            NoAnswer::Malformed(error) => {
+                Failure::new(Exit::Unverified, format!("{method} {path}: {error}"))
+            }
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! The whole program against toy servers of the standard library, honest ones and liars.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as expected"
+)]
+
+mod challenge;
+mod program;
+mod run;
+mod toy;

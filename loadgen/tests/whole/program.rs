@@ -1,0 +1,54 @@
+//! The binary under test.
+
+use std::process::{Child, Command, Output, Stdio};
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code.
+    pub(crate) code: i32,
+    /// What it wrote to standard output.
+    pub(crate) out: String,
+    /// What it wrote to standard error.
+    pub(crate) err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Ended {
+        Ended {
+            code: output.status.code().expect("it was not killed"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Asserts the exit code and that each of these texts was written to standard output.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, code, "{self:#?}");
+        for text in texts {
+            assert!(self.out.contains(text), "no {text:?} in {self:#?}");
+        }
+    }
+}
+
+/// Starts the program.
+pub(crate) fn start(args: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits for the program's end.
+pub(crate) fn finish(child: Child) -> Ended {
+    Ended::of(child.wait_with_output().unwrap())
+}
+
+/// Runs the program to its end.
+pub(crate) fn loadgen(args: &[&str]) -> Ended {
+    finish(start(args))
+}
