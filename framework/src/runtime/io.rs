@@ -12,7 +12,9 @@ use slab::Slab;
 
 use super::driver::Driver;
 use super::op::{Completion, Op, Outcome, Target};
-use super::socket::{Incoming, Listener, Outgoing, RECEIVED_MAX, Socket, remember, wake};
+use super::socket::{
+    ACCEPTED_MAX, Incoming, Listener, Outgoing, RECEIVED_MAX, Socket, remember, wake,
+};
 use crate::mem::{Buf, Pool};
 use crate::sys::ring::number;
 use crate::sys::socket::SockAddr;
@@ -109,12 +111,13 @@ impl Io {
         }
     }
 
+    /// A receive has brought something, or has ended. Whoever reads is woken, polls, and thereby
+    /// arms the next one: also after a success without `F_MORE`, and for want of a buffer.
     fn received(&mut self, key: SocketKey, more: bool, outcome: io::Result<Outcome>) {
         let socket = &mut self.sockets[key.index()];
         if !more {
             socket.receiving = None;
         }
-        let mut rearm = !more && !socket.paused;
         match outcome {
             Ok(Outcome::Received(buf)) if buf.is_empty() => socket.incoming = Incoming::Ended,
             Ok(Outcome::Received(buf)) if socket.open => {
@@ -123,19 +126,12 @@ impl Io {
             }
             Ok(_) => {}
             // No buffer was free for the moment, or we asked for it: nothing has happened.
-            Err(error) if error.raw_os_error() == Some(number::ENOBUFS) => {}
-            Err(error) if error.raw_os_error() == Some(number::ECANCELED) => {
-                // The reader may have caught up while the cancellation was on its way.
-                rearm = socket.reader.is_some() && socket.received.is_empty();
-            }
+            Err(error) if ends_only_the_operation(&error) => {}
             Err(error) => {
                 socket.incoming = Incoming::Failed(error.kind(), error.raw_os_error());
             }
         }
         wake(socket.reader.as_ref());
-        if rearm {
-            self.arm_receive(key);
-        }
         self.pause_when_full(key);
         self.release_when_done(key);
     }
@@ -302,36 +298,29 @@ impl Io {
         }
     }
 
+    /// An accept has brought something, or has ended. Whoever accepts is woken, polls, and thereby
+    /// arms the next one.
     fn accepted(&mut self, key: SocketKey, more: bool, outcome: io::Result<Outcome>) {
         let listener = &mut self.listeners[key.index()];
         if !more {
             listener.accepting = None;
         }
-        let mut rearm = !more && !listener.paused;
         match outcome {
             // When the listener is closing, dropping the descriptor closes the connection.
             Ok(Outcome::Accepted(descriptor)) if listener.open => {
                 listener.accepted.push_back(descriptor);
             }
             Ok(_) => {}
-            Err(error) if error.raw_os_error() == Some(number::ECANCELED) => {
-                rearm = listener.accepted.is_empty();
-            }
-            Err(error) => {
-                listener.error = Some(error);
-                rearm = false;
-            }
+            Err(error) if ends_only_the_operation(&error) => {}
+            Err(error) => listener.error = Some(error),
         }
         wake(listener.acceptor.as_ref());
-        if listener.accepted.len() >= super::socket::ACCEPTED_MAX
+        if listener.accepted.len() >= ACCEPTED_MAX
             && !listener.paused
             && let Some(accept) = listener.accepting
         {
             listener.paused = true;
             self.driver.cancel(accept);
-        }
-        if rearm {
-            self.arm_accept(key);
         }
         self.release_listener_when_done(key);
     }
@@ -414,3 +403,15 @@ impl Io {
         }
     }
 }
+
+/// Whether an error says nothing about the socket: a provided buffer was missing, or the operation
+/// was cancelled.
+fn ends_only_the_operation(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(number::ENOBUFS | number::ECANCELED)
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Holds the benches; see `benches/README.md`.

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Everything that must be green before a commit: format, lints, tests with doctests, documentation,
+# and the library without its features. Needs a Rust toolchain and gcc. Ends at the first step that
+# fails; its last line counts the tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+step() {
+    local name=$1
+    shift
+    printf '\n== %s: %s\n' "$name" "$*"
+    local start=$SECONDS
+    "$@" || { printf '== %s: FAILED\n' "$name" >&2; return 1; }
+    printf '== %s: ok, %s s\n' "$name" $((SECONDS - start))
+}
+
+# Adds up the lines `test result: ok. 12 passed; 0 failed; ...` of all test binaries.
+count_tests() {
+    awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
+         END { printf "%d ignored\n%d passed, %d failed\n", ignored, passed, failed }' "$log"
+}
+
+tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet; }
+
+step format cargo fmt --all --check
+step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
+step lints-bare cargo clippy -p sunstar --lib --no-default-features --quiet -- -D warnings
+step tests tests || { count_tests; exit 1; }
+step docs docs
+printf '\nall green after %s s\n' "$SECONDS"
+count_tests
