@@ -6,8 +6,8 @@
 //!
 //! - **Every state is a cut.** Whenever it is read, the four figures are those of one set of
 //!   events: the union of the prefixes.
-//! - **No report is needed.** A report holds its shard's *whole* count and sum, and its users behind
-//!   a mark. One that comes twice, after a longer one, or with a gap before its mark changes
+//! - **No report is needed.** A report holds its shard's *whole* count and sum, and its users
+//!   behind a mark. One that comes twice, after a longer one, or with a gap before its mark changes
 //!   nothing; one that is lost leaves the prefix as it was, and the next question covers it.
 //!   Nothing is taken from a shard, so nothing can be lost with a dropped future.
 //! - **Read your writes.** `GET /stats` asks for the marks ([`Union::ask`]), has every shard report

@@ -3,6 +3,7 @@
 //! than an earlier one. A seed decides everything.
 #![expect(clippy::float_cmp, reason = "sums of small whole numbers are exact")]
 
+#[path = "oracle/random.rs"]
 mod random;
 
 use std::collections::HashSet;

@@ -2,6 +2,7 @@
 //! with `serde_json` on bodies that are damaged at random.
 #![expect(clippy::float_cmp, reason = "numbers are to be read to the last bit")]
 
+#[path = "oracle/random.rs"]
 mod random;
 
 use std::borrow::Cow;

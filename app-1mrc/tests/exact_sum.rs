@@ -6,6 +6,7 @@
     reason = "big integers read like numbers"
 )]
 
+#[path = "oracle/random.rs"]
 mod random;
 
 use std::cmp::Ordering;
