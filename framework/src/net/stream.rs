@@ -104,6 +104,11 @@ impl TcpStream {
         self.shard.io.borrow().unsent_len(self.key)
     }
 
+    /// How many bytes the kernel has taken so far: as long as it grows, the peer reads.
+    pub fn sent_total(&self) -> u64 {
+        self.shard.io.borrow().sent_total(self.key)
+    }
+
     /// Waits until the kernel has taken everything that was queued.
     ///
     /// # Errors

@@ -182,6 +182,11 @@ impl Io {
         self.sockets[key.index()].unsent_len()
     }
 
+    /// How many bytes the kernel has taken so far.
+    pub(crate) fn sent_total(&self, key: SocketKey) -> u64 {
+        self.sockets[key.index()].sent_total
+    }
+
     /// Ready when at most `len` bytes are unsent, or the sending direction is broken.
     pub(crate) fn poll_unsent(
         &mut self,
@@ -238,6 +243,9 @@ impl Io {
     fn sent(&mut self, key: SocketKey, outcome: io::Result<Outcome>) {
         let socket = &mut self.sockets[key.index()];
         let before = std::mem::replace(&mut socket.outgoing, Outgoing::Idle);
+        if let Ok(Outcome::Sent { len, .. }) = &outcome {
+            socket.sent_total += *len as u64;
+        }
         match outcome {
             Ok(Outcome::Sent { mut data, len }) if len < data.len() => {
                 data.advance(len);

@@ -61,6 +61,8 @@ pub(super) struct Socket {
     pub(super) unsent: Chain,
     /// How many bytes of `unsent`'s first piece are with the kernel.
     pub(super) sending_len: usize,
+    /// How many bytes the kernel has taken since the socket was opened.
+    pub(super) sent_total: u64,
     /// FIN is to follow what is unsent.
     pub(super) shutdown_wanted: bool,
     pub(super) send_error: Option<io::Error>,
@@ -81,6 +83,7 @@ impl Socket {
             outgoing: Outgoing::Idle,
             unsent: Chain::new(),
             sending_len: 0,
+            sent_total: 0,
             shutdown_wanted: false,
             send_error: None,
             writer: None,

@@ -50,8 +50,8 @@ pub(super) struct Session<S: Service> {
     state: State,
     timer: Sleep,
     stop: Listener,
-    /// How much was unsent when we last looked, and since when it has been no less.
-    stalled: (usize, Instant),
+    /// How much the peer had taken when we last looked, and since when it has taken no more.
+    taken: (u64, Instant),
     /// How the session will have ended, should it end now.
     end: End,
 }
@@ -92,7 +92,7 @@ impl<S: Service> Session<S> {
             head: None,
             content: Gathered::Nothing,
             state: State::Pumping,
-            stalled: (0, now),
+            taken: (0, now),
             end: End::Stopped,
         }
     }
@@ -319,12 +319,11 @@ impl<S: Service> Session<S> {
         if self.stop.phase() == Phase::Dropping {
             return Err(End::Stopped);
         }
-        let unsent = self.stream.unsent_len();
-        if unsent == 0 || unsent < self.stalled.0 {
-            self.stalled.1 = now;
+        let (unsent, taken) = (self.stream.unsent_len(), self.stream.sent_total());
+        if unsent == 0 || taken != self.taken.0 {
+            self.taken = (taken, now);
         }
-        self.stalled.0 = unsent;
-        let write = (unsent > 0).then(|| self.stalled.1 + self.shared.write_timeout);
+        let write = (unsent > 0).then(|| self.taken.1 + self.shared.write_timeout);
         let read = match self.state {
             State::Lingering(until) => Some(until),
             State::Flushing | State::Handling(_) => None,

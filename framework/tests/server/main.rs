@@ -6,3 +6,4 @@ mod keep_alive;
 mod panics;
 mod requests;
 mod stopping;
+mod timeouts;

@@ -1,0 +1,112 @@
+//! Every wait ends; whoever keeps going is never cut off.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests are about time that passes"
+)]
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use sunstar::Router;
+use sunstar::http::Limits;
+use sunstar::server::{Config, Counters};
+
+use crate::harness::{config, start_with};
+
+const SHORT: Duration = Duration::from_millis(30);
+
+#[test]
+fn a_busy_connection_outlives_every_timeout() {
+    let limits = Limits {
+        header_timeout: SHORT,
+        content_timeout: SHORT,
+        idle_timeout: SHORT,
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        write_timeout: SHORT,
+        ..config(1)
+    };
+    let server = start_with(config, |_| Router::new(()).get("/", || "hello"));
+    let mut client = server.connect();
+    let begun = Instant::now();
+    while begun.elapsed() < 10 * SHORT {
+        assert_eq!(client.get("/").content, "hello");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_cut_off() {
+    let large = "x".repeat(1 << 20);
+    let make = move |_| {
+        let large = large.clone();
+        Router::new(())
+            .get("/large", move || large.clone())
+            .get("/open", open)
+    };
+    let config = Config {
+        write_timeout: SHORT,
+        ..config(1)
+    };
+    let server = start_with(config, make);
+    let mut client = server.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: t\r\n\r\n".repeat(64));
+    // The server counts the session as ended before the client has read a single byte.
+    let mut watcher = server.connect();
+    while server_has_one_connection_more(&mut watcher) {}
+    let mut all = Vec::new();
+    let ended = client.stream().read_to_end(&mut all);
+    assert!(
+        ended.is_err() || all.len() < 64 << 20,
+        "{} bytes",
+        all.len()
+    );
+}
+
+async fn open() -> String {
+    let counters = Counters::of_all_shards();
+    let open = counters.map(|counters| counters.open()).await;
+    open[0].to_string()
+}
+
+/// Asks until only the asking connection is open.
+fn server_has_one_connection_more(watcher: &mut crate::harness::Client) -> bool {
+    watcher.get("/open").content != "1"
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_silence() {
+    let limits = Limits {
+        idle_timeout: SHORT,
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        ..config(1)
+    };
+    let server = start_with(config, |_| Router::new(()).get("/", || "hello"));
+    let mut client = server.connect();
+    assert_eq!(client.get("/").content, "hello");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_head_that_does_not_end_is_answered_with_408() {
+    let limits = Limits {
+        header_timeout: SHORT,
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        ..config(1)
+    };
+    let server = start_with(config, |_| Router::new(()).get("/", || "hello"));
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost:");
+    let answer = client.answer().unwrap();
+    assert_eq!(
+        (answer.status, answer.field("Connection")),
+        (408, Some("close"))
+    );
+}
