@@ -209,6 +209,11 @@ mod tests {
             for number in 0..100 {
                 post(&router, shard.index() + number % 50, 0.1).await;
             }
+            let here = challenge.local(|challenge| challenge.tally.gauges());
+            assert_eq!(
+                here.event_count, 100,
+                "an event belongs to the shard that received it"
+            );
             let expected = r#"{"totalRequests":200,"uniqueUsers":51,"sum":20,"avg":0.1}"#;
             wait_for(&router, expected).await;
         });
