@@ -38,7 +38,7 @@ impl Span {
     ///
     /// # Panics
     /// If the part does not lie inside the span.
-    pub(crate) fn part(self, start: usize, end: usize) -> Span {
+    fn part(self, start: usize, end: usize) -> Span {
         assert!(start <= end && end <= usize::from(self.len), "a part");
         let narrow = |at: usize| u16::try_from(at).expect("a part is no longer than its span");
         Span {
@@ -64,35 +64,27 @@ const INLINE_FIELDS: usize = 16;
 pub(crate) type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
 
 /// Where the parts of a request target stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Target {
+#[derive(Clone, Copy, Debug)]
+struct Target {
     /// The target as sent.
-    pub(crate) whole: Span,
+    whole: Span,
     /// Its path; empty for an absolute-form without one.
-    pub(crate) path: Span,
+    path: Span,
     /// Its query, without the `?`.
-    pub(crate) query: Option<Span>,
+    query: Option<Span>,
 }
 
 impl Target {
-    /// Finds the parts of a target (RFC 9112 section 3.2). Anything that is not in absolute-form
-    /// is its own path.
-    pub(crate) fn split(bytes: &[u8], whole: Span) -> Target {
+    /// Finds the parts of a target (RFC 9112 section 3.2). What is not in absolute-form is its own
+    /// path.
+    #[inline]
+    fn split(bytes: &[u8], whole: Span) -> Target {
         let text = whole.of(bytes);
         let path = if text.starts_with(b"/") {
             0
         } else {
-            memchr::memmem::find(text, b"://").map_or(0, |scheme| {
-                let authority = scheme + "://".len();
-                let end = memchr::memchr2(b'/', b'?', &text[authority..]);
-                end.map_or(text.len(), |len| authority + len)
-            })
+            authority_end(text)
         };
-        Target::split_at(text, whole, path)
-    }
-
-    /// The parts of a target whose path, or the query behind an empty one, begins at `path`.
-    pub(crate) fn split_at(text: &[u8], whole: Span, path: usize) -> Target {
         let mark = memchr::memchr(b'?', &text[path..]).map(|len| path + len);
         Target {
             whole,
@@ -100,6 +92,15 @@ impl Target {
             query: mark.map(|mark| whole.part(mark + 1, text.len())),
         }
     }
+}
+
+/// Where the authority of an absolute-form ends; 0 for any other form.
+fn authority_end(target: &[u8]) -> usize {
+    memchr::memmem::find(target, b"://").map_or(0, |scheme| {
+        let authority = scheme + "://".len();
+        let end = memchr::memchr2(b'/', b'?', &target[authority..]);
+        end.map_or(target.len(), |len| authority + len)
+    })
 }
 
 /// The head of a request: method, target, version and field lines.
@@ -117,6 +118,7 @@ pub struct Head {
 impl Head {
     /// Puts a head together. For parsers; the spans must lie inside `bytes` and hold what the
     /// module's invariants say.
+    #[inline]
     pub(crate) fn new(
         bytes: Buf,
         method: Method,
@@ -124,23 +126,10 @@ impl Head {
         target: Span,
         fields: FieldVec,
     ) -> Head {
-        let target = Target::split(&bytes, target);
-        Head::from_parts(bytes, method, version, target, fields)
-    }
-
-    /// As [`Head::new`], with a target whose parts are known.
-    #[inline]
-    pub(crate) fn from_parts(
-        bytes: Buf,
-        method: Method,
-        version: Version,
-        target: Target,
-        fields: FieldVec,
-    ) -> Head {
         Head {
+            target: Target::split(&bytes, target),
             bytes,
             method,
-            target,
             fields,
             version,
         }
@@ -238,7 +227,7 @@ mod tests {
         let head = Head::new(bytes, Method::GET, Version::Http11, whole, FieldVec::new());
         (
             head.path().to_owned(),
-            head.query().map(|query| query.to_owned()),
+            head.query().map(str::to_owned),
         )
     }
 
