@@ -8,12 +8,11 @@ use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_TYPE};
 
-use super::super::{Error, Event, Fields, HeaderValue, Length, Limits, Method, StatusCode};
+use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use super::grammar;
-use super::parse::Request;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
-use super::terms::Framing;
+use super::terms::{Framing, Terms};
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -290,14 +289,23 @@ impl Connection {
         self.sender.output_len()
     }
 
-    #[doc(hidden)] #[inline] pub fn send_nothing(&mut self, now: Instant) { self.since=now; self.sender.abandon(); self.turn_over(); } // TEMP
+    #[doc(hidden)]
+    #[inline]
+    pub fn send_nothing(&mut self, now: Instant) {
+        self.since = now;
+        self.sender.abandon();
+        self.turn_over();
+    } // TEMP
     #[inline]
     fn poll_request(&mut self) -> Option<Event> {
         if self.sender.output_len() >= self.limits.output_len_max {
             return None;
         }
         match self.receiver.poll_head(&self.pool, &self.limits) {
-            Ok(Some(request)) => Some(self.begin(request)),
+            Ok(Some((head, terms))) => {
+                self.begin(&head, terms);
+                Some(Event::Request(head))
+            }
             Ok(None) => None,
             Err(error) => {
                 self.fail();
@@ -308,13 +316,12 @@ impl Connection {
 
     /// Takes up a request.
     #[inline]
-    fn begin(&mut self, request: Request) -> Event {
-        let Request { head, terms } = request;
-        self.sender
-            .expect_answer(Asked::by(head.method(), head.version()));
+    fn begin(&mut self, head: &Head, terms: Terms) {
+        let asked = Asked::by(head.method(), head.version());
+        self.sender.expect_answer(asked);
         self.receiver.expect_content(terms.framing);
         // What follows a CONNECT may be meant for the other end of a tunnel.
-        self.stays = terms.keeps_alive && !self.is_closing && *head.method() != Method::CONNECT;
+        self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
         self.expects_continue = terms.expects_continue;
         self.content_len = match terms.framing {
             Framing::Sized(len) => Some(len),
@@ -322,7 +329,6 @@ impl Connection {
         };
         self.is_fresh = false;
         self.since = self.now;
-        Event::Request(head)
     }
 
     fn poll_content(&mut self) -> Option<Event> {

@@ -67,12 +67,14 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
 }
 
-/// Whether `bytes` is a path, which may be followed by `?` and a query (RFC 3986 section 3).
+/// How long the path is in `bytes`, if they are a path which may be followed by `?` and a query (RFC
+/// 3986 section 3).
 #[inline]
-pub(super) fn is_path_and_query(bytes: &[u8]) -> bool {
+pub(super) fn path_len(bytes: &[u8]) -> Option<usize> {
     let path = run(bytes, PATH);
-    path == bytes.len()
-        || bytes[path] == b'?' && path + 1 + run(&bytes[path + 1..], QUERY) == bytes.len()
+    let is_good = path == bytes.len()
+        || bytes[path] == b'?' && path + 1 + run(&bytes[path + 1..], QUERY) == bytes.len();
+    is_good.then_some(path)
 }
 
 /// Whether `bytes` is `uri-host [ ":" port ]` (RFC 9110 section 7.2).
@@ -210,14 +212,14 @@ mod tests {
     #[test]
     fn paths_and_queries_are_those_of_rfc_3986_and_of_browsers() {
         for good in split("/ /a/b;c=d,e /%2F%7e /? /a?b=c&d?/:@ /a?b[]={x}|^`\\ /a|[b] //a") {
-            assert!(is_path_and_query(good), "{}", good.escape_ascii());
+            assert!(path_len(good).is_some(), "{}", good.escape_ascii());
         }
         for bad in split("/a#b /% /%4 /%zz /a?%4z /a?b#c /<a> /\"a\" /a\\b /{a} /^ /a?<b>") {
-            assert!(!is_path_and_query(bad), "{}", bad.escape_ascii());
+            assert!(path_len(bad).is_none(), "{}", bad.escape_ascii());
         }
         for byte in (0..=0x20).chain(0x7f..=0xff) {
-            assert!(!is_path_and_query(&[b'/', byte]), "{byte}");
-            assert!(!is_path_and_query(&[b'/', b'?', byte]), "{byte}");
+            assert!(path_len(&[b'/', byte]).is_none(), "{byte}");
+            assert!(path_len(&[b'/', b'?', byte]).is_none(), "{byte}");
         }
     }
 

@@ -162,7 +162,7 @@ fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Error> {
     }
     check_version(version)?;
     let method = parse::method(method).ok_or(Error::UnknownMethod)?;
-    parse::check_target(&method, target, limits)
+    parse::path(method, target, limits).map(|_| ())
 }
 
 /// Checks `HTTP "/" DIGIT "." DIGIT`, which is case-sensitive (RFC 9112 section 2.3).

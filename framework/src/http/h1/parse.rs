@@ -5,43 +5,47 @@
 //! alike. The reason of a refusal is the right one only when the lines are known to be good.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::rc::Rc;
 
-use super::super::head::{FieldLine, FieldVec, Head, Span, Version};
+use super::super::head::{FieldLine, FieldVec, Head, Span, Target, Version};
 use super::super::limits::{FIELD_COUNT_CAP, Limits};
 use super::super::{Error, Method};
 use super::grammar;
 use super::terms::{Seen, Terms};
 use crate::mem::{Buf, Pool};
 
-/// A request head and what it says about its message.
-pub(super) struct Request {
-    pub(super) head: Head,
-    pub(super) terms: Terms,
-}
-
 /// Reads the head at the front of `input` and moves it out; leaves `input` alone on refusal.
+///
+/// `lines` is where the field lines are put, if nobody holds the head before any more.
 #[inline]
-pub(super) fn parse(input: &mut Buf, limits: &Limits) -> Result<Request, Error> {
+pub(super) fn parse(
+    input: &mut Buf,
+    lines: &mut Rc<FieldVec>,
+    limits: &Limits,
+) -> Result<(Head, Terms), Error> {
     let mut table = [const { MaybeUninit::uninit() }; FIELD_COUNT_CAP];
     let mut request = httparse::Request::new(&mut []);
     let table = &mut table[..limits.field_count_max];
-    let httparse::Status::Complete(len) = request
-        .parse_with_uninit_headers(input, table)
-        .map_err(|_| Error::BadField)?
+    let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(input, table)
     else {
-        return Err(Error::Truncated);
+        return Err(Error::BadField);
     };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
     else {
         return Err(Error::BadRequestLine);
     };
     check_lens(input, len, request.headers, limits)?;
-    let version = [Version::Http10, Version::Http11][usize::from(minor)];
+    let version = if minor == 0 {
+        Version::Http10
+    } else {
+        Version::Http11
+    };
     let method = self::method(method.as_bytes()).ok_or(Error::UnknownMethod)?;
-    check_target(&method, target.as_bytes(), limits)?;
-    let target = span(input, target.as_bytes());
+    let path = path(method, target.as_bytes(), limits)?;
+    let target = Target::new(span(input, target.as_bytes()), path);
+    let fields = unshared(lines);
     let mut seen = Seen::default();
-    let mut fields = FieldVec::new();
     for field in request.headers {
         let name = span(input, field.name.as_bytes());
         if input[usize::from(name.start) - 2] != b'\r' {
@@ -56,8 +60,19 @@ pub(super) fn parse(input: &mut Buf, limits: &Limits) -> Result<Request, Error> 
     }
     let terms = seen.conclude(version)?;
     let bytes = split_off(input, len);
-    let head = Head::new(bytes, method, version, target, fields);
-    Ok(Request { head, terms })
+    let head = Head::from_parts(bytes, method, version, target, Rc::clone(lines));
+    Ok((head, terms))
+}
+
+/// The table, empty; another one if somebody holds it.
+#[inline]
+fn unshared(lines: &mut Rc<FieldVec>) -> &mut FieldVec {
+    if Rc::get_mut(lines).is_none() {
+        *lines = Rc::default();
+    }
+    let lines = Rc::get_mut(lines).expect("nobody holds a new one");
+    lines.clear();
+    lines
 }
 
 /// Takes the first `len` bytes out of `input`; all of them without touching the count.
@@ -87,47 +102,50 @@ pub(super) fn as_version_we_speak(head: Buf, pool: &Pool) -> Buf {
 
 /// The method with this name, if it is one that we know (RFC 9110 section 9.1).
 #[inline]
-pub(super) fn method(name: &[u8]) -> Option<Method> {
+pub(super) fn method(name: &[u8]) -> Option<&'static Method> {
     Some(match name {
-        b"GET" => Method::GET,
-        b"POST" => Method::POST,
-        b"PUT" => Method::PUT,
-        b"DELETE" => Method::DELETE,
-        b"HEAD" => Method::HEAD,
-        b"OPTIONS" => Method::OPTIONS,
-        b"PATCH" => Method::PATCH,
-        b"CONNECT" => Method::CONNECT,
-        b"TRACE" => Method::TRACE,
-        b"QUERY" => Method::QUERY,
+        b"GET" => &Method::GET,
+        b"POST" => &Method::POST,
+        b"PUT" => &Method::PUT,
+        b"DELETE" => &Method::DELETE,
+        b"HEAD" => &Method::HEAD,
+        b"OPTIONS" => &Method::OPTIONS,
+        b"PATCH" => &Method::PATCH,
+        b"CONNECT" => &Method::CONNECT,
+        b"TRACE" => &Method::TRACE,
+        b"QUERY" => &Method::QUERY,
         _ => return None,
     })
 }
 
-/// Checks that a target has the form that its method calls for (RFC 9112 section 3.2).
+/// Where the path is in a target, if that has the form that its method calls for (RFC 9112 section
+/// 3.2). The authority-form is its own path.
 #[inline]
-pub(super) fn check_target(method: &Method, target: &[u8], limits: &Limits) -> Result<(), Error> {
+pub(super) fn path(method: &Method, target: &[u8], limits: &Limits) -> Result<Range<usize>, Error> {
     if target.len() > limits.target_len_max {
         return Err(Error::TargetTooLong);
     }
-    let is_good = match target {
-        _ if *method == Method::CONNECT => grammar::is_host_and_port(target),
-        [b'/', ..] => grammar::is_path_and_query(target),
-        b"*" => *method == Method::OPTIONS,
-        _ => is_absolute(target),
+    if *method == Method::CONNECT {
+        let is_good = grammar::is_host_and_port(target);
+        return is_good.then_some(0..target.len()).ok_or(Error::BadTarget);
+    }
+    let start = match target {
+        [b'/', ..] => 0,
+        b"*" if *method == Method::OPTIONS => 0,
+        _ => authority_end(target).ok_or(Error::BadTarget)?,
     };
-    is_good.then_some(()).ok_or(Error::BadTarget)
+    let len = grammar::path_len(&target[start..]).ok_or(Error::BadTarget)?;
+    Ok(start..start + len)
 }
 
-/// Whether a target is an `http` or `https` URI (RFC 9112 section 3.2.2).
-fn is_absolute(target: &[u8]) -> bool {
-    let scheme = memchr::memchr(b':', target).unwrap_or(0);
-    let is_http = target[..scheme].eq_ignore_ascii_case(b"http")
-        || target[..scheme].eq_ignore_ascii_case(b"https");
-    target[scheme..].strip_prefix(b"://").is_some_and(|rest| {
-        let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        is_http && grammar::is_authority(authority) && grammar::is_path_and_query(path)
-    })
+/// Where path and query begin in an absolute-form, if it is one so far (RFC 9112 section 3.2.2).
+fn authority_end(text: &[u8]) -> Option<usize> {
+    let scheme = memchr::memchr(b':', text)?;
+    let is_http = text[..scheme].eq_ignore_ascii_case(b"http")
+        || text[..scheme].eq_ignore_ascii_case(b"https");
+    let rest = text[scheme..].strip_prefix(b"://").filter(|_| is_http)?;
+    let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    grammar::is_authority(&rest[..end]).then_some(text.len() - rest.len() + end)
 }
 
 /// Checks the lengths that `httparse` does not know of.

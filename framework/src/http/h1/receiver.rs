@@ -3,12 +3,15 @@
 //! What must hold: bytes are consumed in order and once; while an answer is due nothing behind the
 //! request is looked at; after an error, a close or the peer's end nothing is kept.
 
-use super::super::{Error, Limits};
+use std::rc::Rc;
+
+use super::super::head::FieldVec;
+use super::super::{Error, Head, Limits};
 use super::chunked::{Decoder, Step};
 use super::line::Kind;
-use super::parse::{self, Request, split_off};
+use super::parse::{self, split_off};
 use super::section::Section;
-use super::terms::Framing;
+use super::terms::{Framing, Terms};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A part of a request's content.
@@ -42,6 +45,8 @@ pub(super) struct Receiver {
     /// What came behind `input` or was moved out of it.
     held: Option<BufMut>,
     section: Section,
+    /// Where the field lines of the head are put, again and again.
+    lines: Rc<FieldVec>,
     state: State,
     has_ended: bool,
 }
@@ -52,6 +57,7 @@ impl Receiver {
             input: Buf::new(),
             held: None,
             section: Section::default(),
+            lines: Rc::default(),
             state: State::Head,
             has_ended: false,
         }
@@ -60,12 +66,9 @@ impl Receiver {
     /// Takes bytes from the peer.
     #[inline]
     pub(super) fn push(&mut self, input: Buf, pool: &Pool) {
-        if self.is_closed() {
-            return;
-        }
         if self.input.is_empty() && self.held.is_none() {
             self.input = input;
-        } else {
+        } else if !self.is_closed() {
             let held = self.held.get_or_insert_with(|| pool.buffer(input.len()));
             held.extend_from_slice(&input);
         }
@@ -96,12 +99,12 @@ impl Receiver {
         &mut self,
         pool: &Pool,
         limits: &Limits,
-    ) -> Result<Option<Request>, Error> {
+    ) -> Result<Option<(Head, Terms)>, Error> {
         if !self.refill() {
             return self.starve();
         }
         if !self.section.has_begun()
-            && let Ok(request) = parse::parse(&mut self.input, limits)
+            && let Ok(request) = parse::parse(&mut self.input, &mut self.lines, limits)
         {
             return Ok(Some(request));
         }
@@ -110,14 +113,18 @@ impl Receiver {
 
     /// Reads a head that comes in pieces, or finds out what is wrong with it.
     #[cold]
-    fn poll_slow_head(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Request>, Error> {
+    fn poll_slow_head(
+        &mut self,
+        pool: &Pool,
+        limits: &Limits,
+    ) -> Result<Option<(Head, Terms)>, Error> {
         while self.refill() {
             let section = self
                 .section
                 .take(Kind::Head, &mut self.input, pool, limits)?;
             if let Some(section) = section {
                 let mut section = parse::as_version_we_speak(section, pool);
-                return parse::parse(&mut section, limits)
+                return parse::parse(&mut section, &mut self.lines, limits)
                     .inspect_err(|_| self.input = section)
                     .map(Some);
             }

@@ -28,7 +28,10 @@ pub(super) struct Terms {
 
 /// What has been seen in the field lines so far.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is about a field of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is about a field of its own"
+)]
 pub(super) struct Seen {
     host: bool,
     content_len: Option<u64>,
