@@ -142,6 +142,10 @@ enum Named {
 impl Head {
     /// Puts a head together. For parsers; the spans must lie inside `bytes` and hold what the
     /// module's invariants say.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the service, which composes heads")
+    )]
     pub(crate) fn new(
         bytes: Buf,
         method: Method,

@@ -12,7 +12,7 @@ use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, Stat
 use super::grammar;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
-use super::terms::{Framing, Terms};
+use super::terms::Framing;
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -37,8 +37,6 @@ pub struct Connection {
     sender: Sender,
     /// An error that was not polled yet.
     error: Option<Error>,
-    /// How long the content of the request is said to be; `None` if it is chunked.
-    content_len: Option<u64>,
     /// How much content was thrown away, if nobody wants it.
     discarded: Option<u64>,
     /// Whether the connection stays after the exchange at hand.
@@ -68,7 +66,6 @@ impl Connection {
             receiver: Receiver::new(),
             sender: Sender::new(),
             error: None,
-            content_len: Some(0),
             discarded: None,
             stays: true,
             expects_continue: false,
@@ -259,7 +256,10 @@ impl Connection {
     /// If it is over its limit, the next event is [`Error::ContentTooLong`].
     #[inline]
     pub fn content_len(&self) -> Option<u64> {
-        self.content_len
+        match self.receiver.terms().framing {
+            Framing::Sized(len) => Some(len),
+            Framing::Chunked => None,
+        }
     }
 
     /// Whether nothing more will be read or answered: flush, then close.
@@ -302,8 +302,8 @@ impl Connection {
             return None;
         }
         match self.receiver.poll_head(&self.pool, &self.limits) {
-            Ok(Some((head, terms))) => {
-                self.begin(&head, terms);
+            Ok(Some(head)) => {
+                self.begin(&head);
                 Some(Event::Request(head))
             }
             Ok(None) => None,
@@ -316,17 +316,14 @@ impl Connection {
 
     /// Takes up a request.
     #[inline]
-    fn begin(&mut self, head: &Head, terms: Terms) {
+    fn begin(&mut self, head: &Head) {
         let asked = Asked::by(head.method(), head.version());
+        let terms = self.receiver.terms();
         self.sender.expect_answer(asked);
-        self.receiver.expect_content(terms.framing);
+        self.receiver.expect_content();
         // What follows a CONNECT may be meant for the other end of a tunnel.
         self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
         self.expects_continue = terms.expects_continue;
-        self.content_len = match terms.framing {
-            Framing::Sized(len) => Some(len),
-            Framing::Chunked => None,
-        };
         self.is_fresh = false;
         self.since = self.now;
     }

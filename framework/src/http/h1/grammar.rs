@@ -138,9 +138,9 @@ pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
 fn run(bytes: &[u8], class: u8) -> usize {
     let mut at = 0;
     loop {
-        while at < bytes.len() && is(bytes[at], class) {
-            at += 1;
-        }
+        let rest = &bytes[at..];
+        let stop = rest.iter().position(|&byte| !is(byte, class));
+        at += stop.unwrap_or(rest.len());
         match bytes[at..] {
             [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
             _ => return at,

@@ -40,6 +40,12 @@ impl Scan {
         self.first
     }
 
+    /// Whether empty lines were seen, and maybe forgotten.
+    #[inline]
+    pub(super) fn has_empty_lines(&self) -> bool {
+        self.empty_lines > 0
+    }
+
     /// Forgets the bytes seen so far, which were empty lines, but not how many there were.
     pub(super) fn forget_empty_lines(&mut self) {
         *self = Scan {

@@ -22,8 +22,13 @@ use crate::mem::{Buf, Pool};
 pub(super) fn parse(
     input: &mut Buf,
     lines: &mut Rc<FieldVec>,
+    terms: &mut Terms,
     limits: &Limits,
-) -> Result<(Head, Terms), Error> {
+) -> Result<Head, Error> {
+    if !input.first().is_some_and(u8::is_ascii_graphic) {
+        // `httparse` would read over empty lines, however many and however they end.
+        return Err(Error::BadRequestLine);
+    }
     let mut table = [const { MaybeUninit::uninit() }; FIELD_COUNT_CAP];
     let mut request = httparse::Request::new(&mut []);
     let table = &mut table[..limits.field_count_max];
@@ -58,10 +63,15 @@ pub(super) fn parse(
     if !input[..len].ends_with(b"\r\n\r\n") {
         return Err(Error::BadLineEnd);
     }
-    let terms = seen.conclude(version)?;
+    seen.conclude(version, terms)?;
     let bytes = split_off(input, len);
-    let head = Head::from_parts(bytes, method, version, target, Rc::clone(lines));
-    Ok((head, terms))
+    Ok(Head::from_parts(
+        bytes,
+        method,
+        version,
+        target,
+        Rc::clone(lines),
+    ))
 }
 
 /// The table, empty; another one if somebody holds it.

@@ -47,6 +47,8 @@ pub(super) struct Receiver {
     section: Section,
     /// Where the field lines of the head are put, again and again.
     lines: Rc<FieldVec>,
+    /// What the last head says.
+    terms: Terms,
     state: State,
     has_ended: bool,
 }
@@ -58,6 +60,7 @@ impl Receiver {
             held: None,
             section: Section::default(),
             lines: Rc::default(),
+            terms: Terms::default(),
             state: State::Head,
             has_ended: false,
         }
@@ -66,9 +69,12 @@ impl Receiver {
     /// Takes bytes from the peer.
     #[inline]
     pub(super) fn push(&mut self, input: Buf, pool: &Pool) {
-        if self.input.is_empty() && self.held.is_none() {
+        if self.is_closed() {
+            return;
+        }
+        if self.held_len() == 0 {
             self.input = input;
-        } else if !self.is_closed() {
+        } else {
             let held = self.held.get_or_insert_with(|| pool.buffer(input.len()));
             held.extend_from_slice(&input);
         }
@@ -99,32 +105,29 @@ impl Receiver {
         &mut self,
         pool: &Pool,
         limits: &Limits,
-    ) -> Result<Option<(Head, Terms)>, Error> {
+    ) -> Result<Option<Head>, Error> {
         if !self.refill() {
             return self.starve();
         }
-        if !self.section.has_begun()
-            && let Ok(request) = parse::parse(&mut self.input, &mut self.lines, limits)
+        if self.section.is_untouched()
+            && let Ok(head) =
+                parse::parse(&mut self.input, &mut self.lines, &mut self.terms, limits)
         {
-            return Ok(Some(request));
+            return Ok(Some(head));
         }
         self.poll_slow_head(pool, limits)
     }
 
     /// Reads a head that comes in pieces, or finds out what is wrong with it.
     #[cold]
-    fn poll_slow_head(
-        &mut self,
-        pool: &Pool,
-        limits: &Limits,
-    ) -> Result<Option<(Head, Terms)>, Error> {
+    fn poll_slow_head(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Head>, Error> {
         while self.refill() {
             let section = self
                 .section
                 .take(Kind::Head, &mut self.input, pool, limits)?;
             if let Some(section) = section {
                 let mut section = parse::as_version_we_speak(section, pool);
-                return parse::parse(&mut section, &mut self.lines, limits)
+                return parse::parse(&mut section, &mut self.lines, &mut self.terms, limits)
                     .inspect_err(|_| self.input = section)
                     .map(Some);
             }
@@ -132,10 +135,16 @@ impl Receiver {
         self.starve()
     }
 
+    /// What the last head says.
+    #[inline]
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
     /// Goes on to the content of the request whose head was read.
     #[inline]
-    pub(super) fn expect_content(&mut self, framing: Framing) {
-        self.state = match framing {
+    pub(super) fn expect_content(&mut self) {
+        self.state = match self.terms.framing {
             Framing::Sized(0) => State::End,
             Framing::Sized(len) => State::Sized(len),
             Framing::Chunked => State::Chunked(Decoder::default()),
@@ -258,13 +267,11 @@ impl Receiver {
         self.section.beginning(&self.input).starts_with(b"HEAD ")
     }
 
-    /// Sees to it that there is input; `false` if there is none.
+    /// Sees to it that there is input; `false` if there is none. Lets go of a buffer that is used up.
     #[inline]
     fn refill(&mut self) -> bool {
-        if self.input.is_empty()
-            && let Some(held) = self.held.take()
-        {
-            self.input = held.freeze();
+        if self.input.is_empty() {
+            self.input = self.held.take().map(BufMut::freeze).unwrap_or_default();
         }
         !self.input.is_empty()
     }

@@ -17,6 +17,12 @@ pub(super) struct Section {
 }
 
 impl Section {
+    /// Whether nothing was seen of the section, not even an empty line before it.
+    #[inline]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.block.is_none() && !self.scan.has_empty_lines()
+    }
+
     /// Whether bytes of a section are here, waiting for the rest.
     pub(super) fn has_begun(&self) -> bool {
         self.block.is_some()

@@ -26,6 +26,16 @@ pub(super) struct Terms {
     pub(super) expects_continue: bool,
 }
 
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms {
+            framing: Framing::Sized(0),
+            keeps_alive: true,
+            expects_continue: false,
+        }
+    }
+}
+
 /// What has been seen in the field lines so far.
 #[derive(Default)]
 #[expect(
@@ -77,22 +87,19 @@ impl Seen {
 
     /// Draws the conclusion from all field lines.
     #[inline]
-    pub(super) fn conclude(self, version: Version) -> Result<Terms, Error> {
+    pub(super) fn conclude(self, version: Version, terms: &mut Terms) -> Result<(), Error> {
         if !self.host && version == Version::Http11 {
             return Err(Error::BadHost);
         }
-        let framing = match self.coding {
+        terms.framing = match self.coding {
             None => Framing::Sized(self.content_len.unwrap_or(0)),
             Some(coding) => self.conclude_coding(coding, version)?,
         };
-        let keeps_alive = !self.close && (version == Version::Http11 || self.keep_alive);
-        let expects_continue =
-            self.expects_continue && version == Version::Http11 && framing != Framing::Sized(0);
-        Ok(Terms {
-            framing,
-            keeps_alive,
-            expects_continue,
-        })
+        terms.keeps_alive = !self.close && (version == Version::Http11 || self.keep_alive);
+        terms.expects_continue = self.expects_continue
+            && version == Version::Http11
+            && terms.framing != Framing::Sized(0);
+        Ok(())
     }
 
     #[inline]
@@ -177,7 +184,8 @@ mod tests {
         for (name, value) in lines {
             seen.note(name.as_bytes(), value.as_bytes())?;
         }
-        seen.conclude(version)
+        let mut terms = Terms::default();
+        seen.conclude(version, &mut terms).map(|()| terms)
     }
 
     fn framing(lines: &[(&str, &str)]) -> Result<Framing, Error> {
