@@ -193,3 +193,47 @@ fn check_field_line(line: &[u8]) -> Result<(), Error> {
     let is_good = grammar::is_token(name) && value.iter().all(|&b| grammar::is_value_byte(b));
     is_good.then_some(()).ok_or(Error::BadField)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advance(scan: &mut Scan, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        scan.advance(bytes, Kind::Head, &Limits::default())
+    }
+
+    #[test]
+    fn a_partial_head_is_not_scanned_twice() {
+        let mut scan = Scan::default();
+        assert_eq!(
+            advance(&mut scan, b"GET / HTTP/1.1\r\nA: b\r\nC: d"),
+            Ok(None)
+        );
+        // What was looked at may be anything now; the line at hand is looked at when complete.
+        let rest = b"\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nC: d\r\n\r\nrest";
+        assert_eq!(advance(&mut scan, rest), Ok(Some(rest.len() - 4)));
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_scanned_twice() {
+        let mut scan = Scan::default();
+        assert_eq!(advance(&mut scan, b"GET / HTTP"), Ok(None));
+        // The LF stands where no LF was, and is not found.
+        assert_eq!(advance(&mut scan, b"GET /\nHTTP/1.1"), Ok(None));
+    }
+
+    #[test]
+    fn the_bound_that_is_passed_first_speaks() {
+        let limits = Limits {
+            head_len_max: 40,
+            field_len_max: 20,
+            ..Limits::default()
+        };
+        let refuse = |bytes: &[u8]| Scan::default().advance(bytes, Kind::Head, &limits);
+        let request_line = "GET / HTTP/1.1\r\n";
+        let long = request_line.to_owned() + &"A".repeat(100);
+        assert_eq!(refuse(long.as_bytes()), Err(Error::FieldTooLong));
+        let late = request_line.to_owned() + "A: 1234567890\r\n" + &"A".repeat(100);
+        assert_eq!(refuse(late.as_bytes()), Err(Error::HeadTooLong));
+    }
+}
