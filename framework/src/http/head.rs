@@ -3,6 +3,9 @@
 //! What must hold: every [`Span`] lies inside `bytes`; field names are tokens and field values hold
 //! no CR, LF or NUL (the parser has checked both, RFC 9110 section 5).
 
+use std::ops::Range;
+use std::rc::Rc;
+
 use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
@@ -34,16 +37,17 @@ impl Span {
         &text[usize::from(self.start)..][..usize::from(self.len)]
     }
 
-    /// The part of this span from its `start`th to before its `end`th byte.
+    /// A part of this span.
     ///
     /// # Panics
     /// If the part does not lie inside the span.
-    pub(crate) fn part(self, start: usize, end: usize) -> Span {
-        assert!(start <= end && end <= usize::from(self.len), "a part");
+    #[inline]
+    fn part(self, part: Range<usize>) -> Span {
+        assert!(part.start <= part.end && part.end <= usize::from(self.len));
         let narrow = |at: usize| u16::try_from(at).expect("a part is no longer than its span");
         Span {
-            start: self.start + narrow(start),
-            len: narrow(end - start),
+            start: self.start + narrow(part.start),
+            len: narrow(part.end - part.start),
         }
     }
 }
@@ -57,49 +61,62 @@ pub struct FieldLine {
     pub value: Span,
 }
 
-/// How many field lines fit without an allocation: what a browser sends.
-const INLINE_FIELDS: usize = 16;
+/// How many field lines fit without a second allocation.
+const INLINE_FIELDS: usize = 12;
 
-/// The field lines of one head, most of which fit inline.
+/// The field lines of one head.
 pub(crate) type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
 
-/// Where the parts of a request target stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where a request target stands, and its path in it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     /// The target as sent.
-    pub(crate) whole: Span,
-    /// Its path; empty for an absolute-form without one.
-    pub(crate) path: Span,
-    /// Its query, without the `?`.
-    pub(crate) query: Option<Span>,
+    whole: Span,
+    /// Its path; empty for an absolute-form without one. What is behind it is `?` and the query.
+    path: Span,
 }
 
 impl Target {
-    /// Finds the parts of a target (RFC 9112 section 3.2). Anything that is not in absolute-form
-    /// is its own path.
-    pub(crate) fn split(bytes: &[u8], whole: Span) -> Target {
-        let text = whole.of(bytes);
-        let path = if text.starts_with(b"/") {
-            0
-        } else {
-            memchr::memmem::find(text, b"://").map_or(0, |scheme| {
-                let authority = scheme + "://".len();
-                let end = memchr::memchr2(b'/', b'?', &text[authority..]);
-                end.map_or(text.len(), |len| authority + len)
-            })
-        };
-        Target::split_at(text, whole, path)
-    }
-
-    /// The parts of a target whose path, or the query behind an empty one, begins at `path`.
-    pub(crate) fn split_at(text: &[u8], whole: Span, path: usize) -> Target {
-        let mark = memchr::memchr(b'?', &text[path..]).map(|len| path + len);
+    /// The target at `whole`, whose path is at `path` from there on.
+    ///
+    /// # Panics
+    /// If the path does not lie inside the target.
+    #[inline]
+    pub(crate) fn new(whole: Span, path: Range<usize>) -> Target {
         Target {
             whole,
-            path: whole.part(path, mark.unwrap_or(text.len())),
-            query: mark.map(|mark| whole.part(mark + 1, text.len())),
+            path: whole.part(path),
         }
     }
+
+    /// Finds the path of a target (RFC 9112 section 3.2). What is not in absolute-form is its own.
+    fn split(bytes: &[u8], whole: Span) -> Target {
+        let text = whole.of(bytes);
+        let start = if text.starts_with(b"/") {
+            0
+        } else {
+            authority_end(text)
+        };
+        let len = memchr::memchr(b'?', &text[start..]);
+        Target::new(whole, start..len.map_or(text.len(), |len| start + len))
+    }
+
+    /// The query, without its `?`.
+    #[inline]
+    fn query(self) -> Option<Span> {
+        let path_end = usize::from(self.path.start - self.whole.start + self.path.len);
+        let len = usize::from(self.whole.len);
+        (path_end < len).then(|| self.whole.part(path_end + 1..len))
+    }
+}
+
+/// Where the authority of an absolute-form ends; 0 for any other form.
+fn authority_end(target: &[u8]) -> usize {
+    memchr::memmem::find(target, b"://").map_or(0, |scheme| {
+        let authority = scheme + "://".len();
+        let end = memchr::memchr2(b'/', b'?', &target[authority..]);
+        end.map_or(target.len(), |len| authority + len)
+    })
 }
 
 /// The head of a request: method, target, version and field lines.
@@ -108,15 +125,27 @@ impl Target {
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: Buf,
-    method: Method,
+    method: Named,
     target: Target,
-    fields: FieldVec,
+    /// Counted, so that the head stays small and its parser can use the table again.
+    fields: Rc<FieldVec>,
     version: Version,
+}
+
+/// A method: a reference where it can be one, as a `Method` is costly to move.
+#[derive(Clone, Debug)]
+enum Named {
+    Known(&'static Method),
+    Other(Box<Method>),
 }
 
 impl Head {
     /// Puts a head together. For parsers; the spans must lie inside `bytes` and hold what the
     /// module's invariants say.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the service, which composes heads")
+    )]
     pub(crate) fn new(
         bytes: Buf,
         method: Method,
@@ -124,22 +153,27 @@ impl Head {
         target: Span,
         fields: FieldVec,
     ) -> Head {
-        let target = Target::split(&bytes, target);
-        Head::from_parts(bytes, method, version, target, fields)
+        Head {
+            target: Target::split(&bytes, target),
+            bytes,
+            method: Named::Other(Box::new(method)),
+            fields: Rc::new(fields),
+            version,
+        }
     }
 
-    /// As [`Head::new`], with a target whose parts are known.
+    /// As [`Head::new`], of parts that cost nothing to put together.
     #[inline]
     pub(crate) fn from_parts(
         bytes: Buf,
-        method: Method,
+        method: &'static Method,
         version: Version,
         target: Target,
-        fields: FieldVec,
+        fields: Rc<FieldVec>,
     ) -> Head {
         Head {
             bytes,
-            method,
+            method: Named::Known(method),
             target,
             fields,
             version,
@@ -149,7 +183,10 @@ impl Head {
     /// The method, such as `GET`. Methods are case-sensitive (RFC 9110 section 9.1).
     #[inline]
     pub fn method(&self) -> &Method {
-        &self.method
+        match &self.method {
+            Named::Known(method) => method,
+            Named::Other(method) => method,
+        }
     }
 
     /// The version that the request line names.
@@ -178,7 +215,7 @@ impl Head {
     /// The query of the target, without its `?`, still percent-encoded.
     #[inline]
     pub fn query(&self) -> Option<&str> {
-        self.target.query.map(|query| self.text(query))
+        self.target.query().map(|query| self.text(query))
     }
 
     /// The host, and its port if there is one, that the request is for: the authority of an
@@ -236,10 +273,7 @@ mod tests {
         };
         let bytes = Buf::from(target);
         let head = Head::new(bytes, Method::GET, Version::Http11, whole, FieldVec::new());
-        (
-            head.path().to_owned(),
-            head.query().map(|query| query.to_owned()),
-        )
+        (head.path().to_owned(), head.query().map(str::to_owned))
     }
 
     #[test]

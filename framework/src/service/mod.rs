@@ -5,6 +5,7 @@ mod extract;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
+mod literals;
 mod methods;
 mod path;
 mod request;

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use super::literals::Literals;
 use super::methods::{Allow, Methods, is_standard};
 use super::request::ParamSpans;
 use super::{Handler, Reply, Request, Response, Service};
@@ -65,9 +66,8 @@ pub(super) type Endpoint<T> = Box<dyn Fn(Request, &Sharded<T>) -> Reply>;
 pub struct Router<T = ()> {
     state: Sharded<T>,
     routes: Vec<Route<T>>,
-    /// The paths without parameters. In a tree of their own, because a search that passes by a
-    /// parameter has to remember it, for which it allocates.
-    literals: matchit::Router<usize>,
+    /// The paths without parameters.
+    literals: Literals,
     /// The paths with parameters.
     patterns: matchit::Router<usize>,
     fallback: Option<Endpoint<T>>,
@@ -101,7 +101,7 @@ impl<T: 'static> Router<T> {
         Router {
             state,
             routes: Vec::new(),
-            literals: matchit::Router::new(),
+            literals: Literals::default(),
             patterns: matchit::Router::new(),
             fallback: None,
             allow: Allow::new(),
@@ -225,12 +225,12 @@ impl<T: 'static> Router<T> {
             return Err(format!("no path holds {wrong:?} unless percent-encoded"));
         }
         let at = self.routes.len();
-        let tree = if path.contains(['{', '}']) {
-            &mut self.patterns
+        if path.contains(['{', '}']) {
+            let inserted = self.patterns.insert(path, at);
+            inserted.map_err(|error| error.to_string())?;
         } else {
-            &mut self.literals
-        };
-        tree.insert(path, at).map_err(|error| error.to_string())?;
+            self.literals.insert(path, at);
+        }
         self.routes.push(Route {
             path: path.into(),
             names: parameter_names(path)?,
@@ -242,10 +242,10 @@ impl<T: 'static> Router<T> {
     /// Finds the route for the path of `request` and notes the parameters in it.
     #[inline]
     fn find(&self, request: &mut Request) -> Option<&Route<T>> {
-        let path = request.path();
-        if let Ok(found) = self.literals.at(path) {
-            return Some(&self.routes[*found.value]);
+        if let Some(found) = self.literals.find(request.head().path_bytes()) {
+            return Some(&self.routes[found]);
         }
+        let path = request.path();
         let found = self.patterns.at(path).ok()?;
         let values = found.params.iter().map(|(_, value)| span(path, value));
         let values: ParamSpans = values.collect();

@@ -1,24 +1,60 @@
 //! [`Connection`]: the server's side of one HTTP/1.1 connection, as a state machine.
+//!
+//! What must hold: requests are answered one by one, in order; after an error, or a message that
+//! said `Connection: close`, nothing is answered; an idle connection holds no buffer.
 
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::super::{Error, Event, Fields, Length, Limits, StatusCode};
-use crate::mem::{Buf, Chain, Pool};
+use http::header::{CONNECTION, CONTENT_TYPE};
+
+use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
+use super::grammar;
+use super::receiver::{Part, Receiver};
+use super::sender::{Asked, Sender};
+use super::terms::Framing;
+use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
+///
+/// It does no I/O and reads no clock. Its session calls, in this order and again and again:
+/// - [`handle_input`](Self::handle_input) with what came from the peer,
+///   [`handle_end`](Self::handle_end) when the peer ended its side,
+///   [`handle_deadline`](Self::handle_deadline) when [`poll_deadline`](Self::poll_deadline) came;
+/// - [`poll_event`](Self::poll_event) until it returns `None`, and for each request
+///   [`send_head`](Self::send_head), [`send_data`](Self::send_data) and
+///   [`send_end`](Self::send_end), at once or later;
+/// - [`poll_output`](Self::poll_output) until it returns `None`;
+/// - [`is_finished`](Self::is_finished): if so, it flushes and closes.
+///
+/// An answer may be given before the content of its request is there or read: what is left of the
+/// content is then drained, or the connection closes.
+#[expect(clippy::struct_excessive_bools, reason = "they change independently")]
 pub struct Connection {
     pool: Pool,
     limits: Rc<Limits>,
+    receiver: Receiver,
+    sender: Sender,
+    /// An error that was not polled yet.
+    error: Option<Error>,
+    /// How much content was thrown away, if nobody wants it.
+    discarded: Option<u64>,
+    /// Whether the connection stays after the exchange at hand.
+    stays: bool,
+    /// Whether the peer waits for a 100.
+    expects_continue: bool,
+    /// Whether the session wants to end.
+    is_closing: bool,
+    /// Whether no head was read yet.
+    is_fresh: bool,
+    /// When input last came.
+    now: Instant,
+    /// When what is waited for began.
     since: Instant,
-    input: Buf,
-    output: Chain,
-    content_len: Option<u64>,
-    finished: bool,
 }
 
 impl Connection {
-    /// Makes the connection for a peer that connected at `now`.
+    /// Makes the connection for a peer that connected at `now`. Allocates nothing.
     ///
     /// # Panics
     /// If the limits are over what they may be at most.
@@ -27,104 +63,375 @@ impl Connection {
         Connection {
             pool,
             limits,
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+            error: None,
+            discarded: None,
+            stays: true,
+            expects_continue: false,
+            is_closing: false,
+            is_fresh: true,
+            now,
             since: now,
-            input: Buf::new(),
-            output: Chain::new(),
-            content_len: None,
-            finished: false,
         }
     }
 
-    /// Takes bytes from the peer. Poll for events afterwards.
+    /// Takes bytes from the peer. Input that comes although none is wanted is kept all the same.
+    #[inline]
     pub fn handle_input(&mut self, input: Buf, now: Instant) {
-        self.input = input;
-        self.since = now;
+        if self.receiver.is_between_requests() {
+            self.since = now;
+        }
+        self.now = now;
+        self.receiver.push(input, &self.pool);
     }
 
-    /// Learns that the peer ended its side (FIN). What was read is still answered.
+    /// Learns that the peer ended its side (FIN). What came before is still answered.
     pub fn handle_end(&mut self) {
-        self.finished = true;
+        self.receiver.end();
+        self.close_if_ended();
     }
 
-    /// Learns that [`Connection::poll_deadline`] has come.
+    /// Learns that [`poll_deadline`](Self::poll_deadline) has come; does nothing if it has not.
     pub fn handle_deadline(&mut self, now: Instant) {
-        self.finished |= self.poll_deadline().is_some_and(|deadline| deadline <= now);
+        if self.poll_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        if self.is_idle() || self.sender.is_idle() && self.receiver.is_in_content() {
+            self.receiver.close();
+        } else {
+            let error = if self.receiver.is_at_head() {
+                Error::HeadTimeout
+            } else {
+                Error::ContentTimeout
+            };
+            self.fail();
+            self.error = Some(error);
+        }
     }
 
-    /// The next event; `None` when it takes more input, an answer, or output taken first.
+    /// The next event; `None` when more input, an answer, or that output is taken, must come first.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        if let Some(error) = self.error.take() {
+            return Some(Event::Error(error));
+        }
+        if self.receiver.is_at_head() {
+            self.poll_request()
+        } else {
+            self.poll_content()
+        }
     }
 
     /// The next bytes for the peer, oldest first.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<Buf> {
-        self.output.pop()
+        self.sender.pop()
     }
 
-    /// When [`Connection::handle_deadline`] must be called, unless something happens before.
+    /// When [`handle_deadline`](Self::handle_deadline) is due, unless something happens before.
+    /// `None` while it is not the peer who is waited for.
+    #[inline]
     pub fn poll_deadline(&self) -> Option<Instant> {
-        Some(self.since + self.limits.idle_timeout)
+        let limits = &*self.limits;
+        let timeout = if self.error.is_some() {
+            return None;
+        } else if self.receiver.is_between_requests() && !self.is_fresh {
+            limits.idle_timeout
+        } else if self.receiver.is_at_head() {
+            limits.header_timeout
+        } else if self.receiver.is_in_content() && self.receiver.held_len() == 0 {
+            limits.content_timeout
+        } else {
+            return None;
+        };
+        self.since.checked_add(timeout)
     }
 
-    /// Starts the answer to the request that waits for one; a 1xx status comes before it.
+    /// Sends the head of the answer to the request that waits for one.
     ///
-    /// `standing` is a block of complete field lines (`Server`, `Date`), or empty.
-    pub fn send_head(&mut self, _: StatusCode, _: &Fields, _: Length, standing: &[u8]) {
-        self.output.write(&self.pool, standing);
+    /// `standing` is a block of complete field lines (`Server`, `Date`), or empty. Fields about
+    /// framing (`Content-Length`, `Transfer-Encoding`, `Connection`) are written by the connection
+    /// and left out of `fields`, with two exceptions: `Connection: close` makes this the last
+    /// answer, and a HEAD request or a 304 may be answered with the `Content-Length` of what is not
+    /// sent. With a 1xx status other than 101 it is an interim head, and the answer is still due.
+    /// 101 ends the connection after it.
+    ///
+    /// # Panics
+    /// If no request waits for an answer, or if it was begun.
+    #[inline]
+    pub fn send_head(
+        &mut self,
+        status: StatusCode,
+        fields: &Fields,
+        length: Length,
+        standing: &[u8],
+    ) {
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            return self.sender.send_interim(&self.pool, status, fields);
+        }
+        let stays = self.stays
+            && !self.is_closing
+            && !self.is_content_unsure()
+            && status != StatusCode::SWITCHING_PROTOCOLS
+            && !asks_to_close(fields);
+        let pool = &self.pool;
+        self.stays = self
+            .sender
+            .send_head(pool, status, fields, length, stays, standing);
     }
 
-    /// Continues the answer with bytes of its content. Copies only small pieces.
+    /// Sends the next bytes of the answer's content. Only small pieces are copied.
+    ///
+    /// Bytes beyond the length that the head named, or where there is no content (HEAD, 204, 304),
+    /// are left out. Does nothing when the answer was cut short by an error.
+    #[inline]
     pub fn send_data(&mut self, data: Buf) {
-        self.output.push(&self.pool, data);
+        self.sender.send_data(&self.pool, data);
     }
 
-    /// Ends the answer. Idle time counts from `now`.
+    /// Ends the answer at `now`, from which on the connection is idle. If it is shorter than its
+    /// head said the connection closes.
+    #[inline]
     pub fn send_end(&mut self, now: Instant) {
+        if self.sender.is_idle() {
+            return;
+        }
         self.since = now;
+        self.stays &= self.sender.send_end(&self.pool);
+        if self.stays && self.receiver.is_in_content() {
+            self.discard_content();
+        } else {
+            self.turn_over();
+        }
     }
 
-    /// Sends the whole standard answer to an [`Event::Error`].
+    /// Sends the whole standard answer to an [`Event::Error`]. Does nothing when an answer was
+    /// under way, which the error has cut short.
     pub fn send_error(&mut self, error: Error, standing: &[u8]) {
-        self.send_head(error.status(), &Fields::new(), Length::Known(0), standing);
+        if !self.sender.is_due() {
+            return;
+        }
+        let mut fields = Fields::new();
+        fields.append(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let reason = error.reason();
+        let length = Length::Known(u64::try_from(reason.len()).expect("a length fits 64 bits"));
+        self.send_head(error.status(), &fields, length, standing);
+        self.send_data(Buf::from_static(reason.as_bytes()));
+        self.send_end(self.now);
     }
 
-    /// Wants to end: the answer under way, or the next one, is the last.
+    /// Wants to end: the answer under way, or else the next one, is the last. An idle connection is
+    /// finished at once.
     pub fn send_close(&mut self) {
-        self.finished = true;
+        self.is_closing = true;
+        self.stays = false;
+        if self.is_idle() {
+            self.receiver.close();
+        }
     }
 
-    /// Wants no more of the request's content: the rest is drained if it is short, otherwise the
-    /// connection closes after the answer.
-    pub fn discard_content(&mut self) {}
+    /// Wants no more of the request's content: there will be no events about it. What is to come is
+    /// drained if it is short, otherwise the answer is the last.
+    pub fn discard_content(&mut self) {
+        if !self.receiver.is_in_content() {
+            return;
+        }
+        if self.is_content_unsure() || self.receiver.content_left() > self.limits.drain_len_max {
+            self.stays = false;
+            self.receiver.close();
+        } else {
+            self.discarded = Some(0);
+        }
+    }
 
     /// Moves the input that is held into memory of the connection's own, so that the buffer it came
-    /// in can go back to its ring.
+    /// in can go back to its ring. For the end of a turn; heads and content that were polled have
+    /// [`Head::detach`](crate::http::Head::detach) and [`Pool::copy`].
     pub fn detach(&mut self) {
-        self.input = self.pool.copy(&self.input);
+        self.receiver.detach(&self.pool);
     }
 
-    /// How long the content of the current request is declared to be; `None` when it is chunked.
+    /// How long the content of the current request is said to be; `None` when it is chunked.
+    /// If it is over its limit, the next event is [`Error::ContentTooLong`].
+    #[inline]
     pub fn content_len(&self) -> Option<u64> {
-        self.content_len
+        match self.receiver.terms().framing {
+            Framing::Sized(len) => Some(len),
+            Framing::Chunked => None,
+        }
     }
 
     /// Whether nothing more will be read or answered: flush, then close.
+    #[inline]
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.receiver.is_closed() && self.sender.is_idle() && self.error.is_none()
     }
 
     /// Whether to read on. `false` is back-pressure, or the end of reading.
+    #[inline]
     pub fn wants_input(&self) -> bool {
-        !self.finished
+        !self.receiver.is_closed()
+            && !self.receiver.has_ended()
+            && self.receiver.held_len() < self.limits.pipelined_len_max
+            && self.sender.output_len() < self.limits.output_len_max
     }
 
-    /// Whether the connection stands between two requests and holds no buffer.
+    /// Whether the connection stands between two requests. Then it holds no input.
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        self.input.is_empty()
+        self.receiver.is_between_requests() && self.sender.is_idle()
     }
 
     /// How much output waits to be taken.
+    #[inline]
     pub fn output_len(&self) -> usize {
-        self.output.len()
+        self.sender.output_len()
     }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn send_nothing(&mut self, now: Instant) {
+        self.since = now;
+        self.sender.abandon();
+        self.turn_over();
+    } // TEMP
+    #[inline]
+    fn poll_request(&mut self) -> Option<Event> {
+        if self.sender.output_len() >= self.limits.output_len_max {
+            return None;
+        }
+        match self.receiver.poll_head(&self.pool, &self.limits) {
+            Ok(Some(head)) => {
+                self.begin(&head);
+                Some(Event::Request(head))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                self.fail();
+                Some(Event::Error(error))
+            }
+        }
+    }
+
+    /// Takes up a request.
+    #[inline]
+    fn begin(&mut self, head: &Head) {
+        let asked = Asked::by(head.method(), head.version());
+        let terms = self.receiver.terms();
+        self.sender.expect_answer(asked);
+        self.receiver.expect_content();
+        // What follows a CONNECT may be meant for the other end of a tunnel.
+        self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
+        self.expects_continue = terms.expects_continue;
+        self.is_fresh = false;
+        self.since = self.now;
+    }
+
+    fn poll_content(&mut self) -> Option<Event> {
+        loop {
+            match self.receiver.poll_content(&self.pool, &self.limits) {
+                Ok(None) => {
+                    self.ask_for_content();
+                    return None;
+                }
+                Ok(Some(part)) if self.discarded.is_some() => {
+                    self.drain(&part);
+                    if self.receiver.is_at_head() {
+                        return self.poll_request();
+                    }
+                }
+                Ok(Some(Part::Data(data))) => {
+                    self.expects_continue = false;
+                    return Some(Event::Content(data));
+                }
+                Ok(Some(Part::End)) => return Some(Event::End),
+                Err(_) if self.discarded.is_some() && self.sender.is_idle() => {
+                    self.receiver.close();
+                    return None;
+                }
+                Err(error) => {
+                    self.fail();
+                    return Some(Event::Error(error));
+                }
+            }
+        }
+    }
+
+    /// Sends the 100 that the peer waits for: content is wanted and none has come.
+    fn ask_for_content(&mut self) {
+        if self.is_content_unsure() && self.sender.is_due() && self.discarded.is_none() {
+            self.expects_continue = false;
+            let status = StatusCode::CONTINUE;
+            self.sender.send_interim(&self.pool, status, &Fields::new());
+        }
+    }
+
+    /// Whether the peer may never send the content, as it waits for a 100.
+    #[inline]
+    fn is_content_unsure(&self) -> bool {
+        self.expects_continue && self.receiver.is_in_content()
+    }
+
+    /// Throws away content that nobody wants.
+    fn drain(&mut self, part: &Part) {
+        match part {
+            Part::Data(data) => {
+                let len = u64::try_from(data.len()).expect("a length fits 64 bits");
+                let discarded = self.discarded.unwrap_or(0) + len;
+                self.discarded = Some(discarded);
+                if discarded > self.limits.drain_len_max {
+                    self.stays = false;
+                    self.receiver.close();
+                }
+            }
+            Part::End if self.sender.is_idle() => self.turn_over(),
+            Part::End => {}
+        }
+    }
+
+    /// Goes on to the next request, or closes: the answer is sent, and no content is wanted.
+    #[inline]
+    fn turn_over(&mut self) {
+        self.discarded = None;
+        if self.stays && !self.receiver.is_closed() {
+            self.receiver.expect_head();
+            self.close_if_ended();
+        } else {
+            self.receiver.close();
+        }
+    }
+
+    /// Closes when no request will come any more.
+    #[inline]
+    fn close_if_ended(&mut self) {
+        if self.receiver.has_ended() && self.is_idle() {
+            self.receiver.close();
+        }
+    }
+
+    /// Ends receiving because of an error, which is answered unless an answer is under way.
+    #[cold]
+    fn fail(&mut self) {
+        if self.sender.is_idle() {
+            self.sender.expect_answer(Asked {
+                is_head: self.receiver.begins_with_head_method(),
+                ..Asked::default()
+            });
+        } else if !self.sender.is_due() {
+            self.sender.abandon();
+        }
+        self.stays = false;
+        self.receiver.close();
+    }
+}
+
+/// Whether the handler wants the connection to close after its answer.
+#[inline]
+fn asks_to_close(fields: &Fields) -> bool {
+    fields.iter().any(|(name, value)| {
+        name == CONNECTION
+            && grammar::members(value.as_bytes())
+                .any(|option| option.eq_ignore_ascii_case(b"close"))
+    })
 }

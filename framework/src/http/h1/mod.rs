@@ -1,5 +1,14 @@
-//! HTTP/1.1 and HTTP/1.0 as a server speaks them (RFC 9112).
+//! HTTP/1.1 and HTTP/1.0 as a server speaks them (RFC 9112), strictly.
 
+mod chunked;
 mod connection;
+mod encode;
+mod grammar;
+mod line;
+mod parse;
+mod receiver;
+mod section;
+mod sender;
+mod terms;
 
 pub use connection::Connection;

@@ -1,0 +1,108 @@
+//! The head of an answer as bytes (RFC 9112 section 4).
+//!
+//! What must hold: framing and connection fields are written here and nowhere else, so that an
+//! answer cannot say two things about its length.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+
+use super::super::{Fields, HeaderName, StatusCode};
+use crate::mem::BufMut;
+
+/// What the head says about the length of the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LengthField {
+    /// Nothing: there is no content, or the close ends it.
+    Omitted,
+    /// What the handler says of a representation that is not sent (HEAD, 304), or else nothing.
+    AsGiven,
+    /// `Content-Length`.
+    Known(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// What the head says about the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionField {
+    /// Nothing: it stays, as is usual in HTTP/1.1.
+    Omitted,
+    /// `Connection: keep-alive`, for HTTP/1.0.
+    KeepAlive,
+    /// `Connection: close`.
+    Close,
+}
+
+/// Appends a complete head.
+#[inline]
+pub(super) fn head(
+    out: &mut BufMut,
+    status: StatusCode,
+    fields: &Fields,
+    length: LengthField,
+    connection: ConnectionField,
+    standing: &[u8],
+) {
+    status_line(out, status);
+    out.extend_from_slice(standing);
+    for (name, value) in fields.iter() {
+        if !is_ours(name, length) {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    match length {
+        LengthField::Omitted | LengthField::AsGiven => {}
+        LengthField::Known(len) => {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        LengthField::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    match connection {
+        ConnectionField::Omitted => out.extend_from_slice(b"\r\n"),
+        ConnectionField::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        ConnectionField::Close => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+    }
+}
+
+/// Appends the size line of a chunk (RFC 9112 section 7.1).
+pub(super) fn chunk_size(out: &mut BufMut, len: usize) {
+    let mut digits = [0; 2 * size_of::<usize>()];
+    let mut start = digits.len();
+    let mut rest = len;
+    while rest > 0 || start == digits.len() {
+        start -= 1;
+        digits[start] = b"0123456789abcdef"[rest % 16];
+        rest /= 16;
+    }
+    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of the handler's is left out because it is ours to write.
+#[inline]
+fn is_ours(name: &HeaderName, length: LengthField) -> bool {
+    name == CONTENT_LENGTH && length != LengthField::AsGiven
+        || name == TRANSFER_ENCODING
+        || name == CONNECTION
+}
+
+#[inline]
+fn status_line(out: &mut BufMut, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        other_status_line(out, status);
+    }
+}
+
+fn other_status_line(out: &mut BufMut, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,290 @@
+//! [`Receiver`]: the receiving direction of a connection, from bytes to requests.
+//!
+//! What must hold: bytes are consumed in order and once; while an answer is due nothing behind the
+//! request is looked at; after an error, a close or the peer's end nothing is kept.
+
+use std::rc::Rc;
+
+use super::super::head::FieldVec;
+use super::super::{Error, Head, Limits};
+use super::chunked::{Decoder, Step};
+use super::line::Kind;
+use super::parse::{self, split_off};
+use super::section::Section;
+use super::terms::{Framing, Terms};
+use crate::mem::{Buf, BufMut, Pool};
+
+/// A part of a request's content.
+pub(super) enum Part {
+    Data(Buf),
+    End,
+}
+
+/// What is received next.
+enum State {
+    /// A request head, once the one before is answered.
+    Head,
+    /// Content of which so many bytes are to come.
+    Sized(u64),
+    /// Content in chunks.
+    Chunked(Decoder),
+    /// The trailer section behind the last chunk.
+    Trailer,
+    /// Nothing: the content is complete, which was not said yet.
+    End,
+    /// Nothing before the answer is sent.
+    Whole,
+    /// Nothing any more.
+    Closed,
+}
+
+/// The receiving direction of a connection.
+pub(super) struct Receiver {
+    /// What is being consumed: a slice of the buffer that the bytes came in.
+    input: Buf,
+    /// What came behind `input` or was moved out of it.
+    held: Option<BufMut>,
+    section: Section,
+    /// Where the field lines of the head are put, again and again.
+    lines: Rc<FieldVec>,
+    /// What the last head says.
+    terms: Terms,
+    state: State,
+    has_ended: bool,
+}
+
+impl Receiver {
+    pub(super) fn new() -> Receiver {
+        Receiver {
+            input: Buf::new(),
+            held: None,
+            section: Section::default(),
+            lines: Rc::default(),
+            terms: Terms::default(),
+            state: State::Head,
+            has_ended: false,
+        }
+    }
+
+    /// Takes bytes from the peer.
+    #[inline]
+    pub(super) fn push(&mut self, input: Buf, pool: &Pool) {
+        if self.is_closed() {
+            return;
+        }
+        if self.held_len() == 0 {
+            self.input = input;
+        } else {
+            let held = self.held.get_or_insert_with(|| pool.buffer(input.len()));
+            held.extend_from_slice(&input);
+        }
+    }
+
+    /// Learns that no more bytes will come.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Moves the input into memory of its own.
+    pub(super) fn detach(&mut self, pool: &Pool) {
+        if self.input.is_empty() {
+            return;
+        }
+        let input = std::mem::take(&mut self.input);
+        let mut own = pool.buffer(self.held_len() + input.len());
+        own.extend_from_slice(&input);
+        if let Some(behind) = self.held.take() {
+            own.extend_from_slice(&behind);
+        }
+        self.held = Some(own);
+    }
+
+    /// Reads the next head, if it is complete.
+    #[inline]
+    pub(super) fn poll_head(
+        &mut self,
+        pool: &Pool,
+        limits: &Limits,
+    ) -> Result<Option<Head>, Error> {
+        if !self.refill() {
+            return self.starve();
+        }
+        if self.section.is_untouched()
+            && let Ok(head) =
+                parse::parse(&mut self.input, &mut self.lines, &mut self.terms, limits)
+        {
+            return Ok(Some(head));
+        }
+        self.poll_slow_head(pool, limits)
+    }
+
+    /// Reads a head that comes in pieces, or finds out what is wrong with it.
+    #[cold]
+    fn poll_slow_head(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Head>, Error> {
+        while self.refill() {
+            let section = self
+                .section
+                .take(Kind::Head, &mut self.input, pool, limits)?;
+            if let Some(section) = section {
+                let mut section = parse::as_version_we_speak(section, pool);
+                return parse::parse(&mut section, &mut self.lines, &mut self.terms, limits)
+                    .inspect_err(|_| self.input = section)
+                    .map(Some);
+            }
+        }
+        self.starve()
+    }
+
+    /// What the last head says.
+    #[inline]
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// Goes on to the content of the request whose head was read.
+    #[inline]
+    pub(super) fn expect_content(&mut self) {
+        self.state = match self.terms.framing {
+            Framing::Sized(0) => State::End,
+            Framing::Sized(len) => State::Sized(len),
+            Framing::Chunked => State::Chunked(Decoder::default()),
+        };
+    }
+
+    /// Reads the next part of the content.
+    pub(super) fn poll_content(
+        &mut self,
+        pool: &Pool,
+        limits: &Limits,
+    ) -> Result<Option<Part>, Error> {
+        loop {
+            match &mut self.state {
+                State::End => {
+                    self.state = State::Whole;
+                    return Ok(Some(Part::End));
+                }
+                State::Head | State::Whole | State::Closed => return Ok(None),
+                State::Sized(left) if *left > limits.content_len_max => {
+                    return Err(Error::ContentTooLong);
+                }
+                State::Sized(_) | State::Chunked(_) | State::Trailer => {}
+            }
+            if !self.refill() {
+                return self.starve();
+            }
+            if let Some(data) = self.read_content(pool, limits)? {
+                return Ok(Some(Part::Data(data)));
+            }
+        }
+    }
+
+    /// Reads on in the content, of which input is there. `None` if that was none of its bytes.
+    fn read_content(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Buf>, Error> {
+        match &mut self.state {
+            State::Sized(left) => {
+                let wanted = usize::try_from(*left).unwrap_or(usize::MAX);
+                let len = self.input.len().min(wanted);
+                let data = split_off(&mut self.input, len);
+                *left -= u64::try_from(data.len()).expect("a length fits 64 bits");
+                if *left == 0 {
+                    self.state = State::End;
+                }
+                return Ok(Some(data));
+            }
+            State::Chunked(decoder) => match decoder.advance(&mut self.input, limits)? {
+                Step::Data(data) => return Ok(Some(data)),
+                Step::Last => self.state = State::Trailer,
+                Step::Empty => {}
+            },
+            _ => {
+                let trailer = self
+                    .section
+                    .take(Kind::Trailer, &mut self.input, pool, limits)?;
+                if trailer.is_some() {
+                    self.state = State::End;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on to the next head: the request was received and answered.
+    #[inline]
+    pub(super) fn expect_head(&mut self) {
+        self.state = State::Head;
+    }
+
+    /// Reads nothing any more, and keeps nothing.
+    pub(super) fn close(&mut self) {
+        self.state = State::Closed;
+        self.input = Buf::new();
+        self.held = None;
+        self.section = Section::default();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether a request head comes next.
+    #[inline]
+    pub(super) fn is_at_head(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
+    /// Whether nothing of the next request is here.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.is_at_head() && !self.section.has_begun() && self.held_len() == 0
+    }
+
+    /// Whether content of the request is to come.
+    pub(super) fn is_in_content(&self) -> bool {
+        matches!(
+            self.state,
+            State::Sized(_) | State::Chunked(_) | State::Trailer
+        )
+    }
+
+    /// How much content is to come at least.
+    pub(super) fn content_left(&self) -> u64 {
+        match self.state {
+            State::Sized(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// How much input is here and not consumed.
+    pub(super) fn held_len(&self) -> usize {
+        self.input.len() + self.held.as_ref().map_or(0, BufMut::len)
+    }
+
+    /// Whether the head that was refused is one of a HEAD request, whose answer has no content.
+    pub(super) fn begins_with_head_method(&self) -> bool {
+        self.section.beginning(&self.input).starts_with(b"HEAD ")
+    }
+
+    /// Sees to it that there is input; `false` if there is none. Lets go of a buffer that is used up.
+    #[inline]
+    fn refill(&mut self) -> bool {
+        if self.input.is_empty() {
+            self.input = self.held.take().map(BufMut::freeze).unwrap_or_default();
+        }
+        !self.input.is_empty()
+    }
+
+    /// What it means that there is no input: nothing yet, or that the peer ended too early.
+    fn starve<T>(&mut self) -> Result<Option<T>, Error> {
+        match self.has_ended {
+            false => Ok(None),
+            true if self.is_between_requests() => {
+                self.close();
+                Ok(None)
+            }
+            true => Err(Error::Truncated),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Timeouts: RFC 9110 section 15.5.9 and RFC 9112 section 9.5.
+
+use std::time::Duration;
+
+use sunstar::http::{Fields, Length, Limits, StatusCode};
+
+use crate::harness::{Session, get};
+
+const SECOND: Duration = Duration::from_secs(1);
+const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+
+fn session() -> Session {
+    Session::new(&Limits::default())
+}
+
+/// Waits until just before and then until the deadline.
+fn wait_for(session: &mut Session, timeout: Duration) {
+    assert_eq!(
+        session.connection.poll_deadline(),
+        Some(session.now + timeout)
+    );
+    let before = session.brief();
+    let moment = Duration::from_nanos(1);
+    session.wait(timeout.saturating_sub(moment));
+    assert_eq!(session.brief(), before);
+    session.wait(moment);
+}
+
+#[test]
+fn a_new_connection_without_a_request_closes_in_silence() {
+    let mut session = session();
+    wait_for(&mut session, Duration::from_secs(10));
+    assert_eq!(session.brief(), "closed");
+}
+
+#[test]
+fn an_idle_connection_closes_in_silence() {
+    let mut session = session();
+    session.feed(get(""));
+    wait_for(&mut session, Duration::from_secs(90));
+    assert_eq!(session.brief(), "200 GET / | closed");
+}
+
+#[test]
+fn a_head_has_its_time_from_its_first_byte_on() {
+    let mut session = session();
+    session.feed(get(""));
+    session.wait(80 * SECOND);
+    session.feed("GET / HTTP/1.1\r\nHos");
+    session.wait(5 * SECOND);
+    session.feed("t: h\r\n");
+    wait_for(&mut session, Duration::from_secs(5));
+    assert_eq!(
+        session.brief(),
+        "200 GET / | 408 request head took too long | closed"
+    );
+}
+
+#[test]
+fn a_head_that_drips_gets_no_more_time() {
+    let mut session = session();
+    for byte in get("A: b\r\n").chars() {
+        session.feed(byte.to_string());
+        session.wait(SECOND);
+    }
+    assert_eq!(session.brief(), "408 request head took too long | closed");
+}
+
+#[test]
+fn an_empty_line_does_not_start_a_head() {
+    let mut session = session();
+    session.feed(get(""));
+    session.feed("\r\n");
+    assert!(session.connection.is_idle());
+    wait_for(&mut session, Duration::from_secs(90));
+    assert_eq!(session.brief(), "200 GET / | closed");
+}
+
+#[test]
+fn content_has_its_time_from_its_head_on() {
+    let mut session = session();
+    session.feed(POST);
+    session.wait(20 * SECOND);
+    session.feed("hell");
+    wait_for(&mut session, Duration::from_secs(10));
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+#[test]
+fn chunks_have_their_time_too() {
+    let mut session = session();
+    session.feed("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel");
+    wait_for(&mut session, Duration::from_secs(30));
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+#[test]
+fn the_next_request_has_its_own_time() {
+    let mut session = session();
+    session.feed(POST);
+    session.wait(29 * SECOND);
+    session.feed("hello");
+    session.feed(POST);
+    session.wait(29 * SECOND);
+    session.feed("hello");
+    assert_eq!(
+        session.brief(),
+        "200 POST / hello | 200 POST / hello | open"
+    );
+}
+
+#[test]
+fn nothing_is_due_while_a_request_is_being_answered() {
+    let mut session = session();
+    let input = session.pool.copy(get("").as_bytes());
+    session.connection.handle_input(input, session.now);
+    assert!(session.connection.poll_event().is_some());
+    assert_eq!(session.connection.poll_deadline(), None);
+    session
+        .connection
+        .handle_deadline(session.now + 1000 * SECOND);
+    assert!(!session.connection.is_finished());
+}
+
+#[test]
+fn a_head_that_waited_behind_an_answer_is_timed_from_the_end_of_the_answer() {
+    let mut session = session();
+    let input = session.pool.copy(format!("{}GET / HT", get("")).as_bytes());
+    session.connection.handle_input(input, session.now);
+    assert!(session.connection.poll_event().is_some());
+    session.now += 60 * SECOND;
+    session
+        .connection
+        .send_head(StatusCode::OK, &Fields::new(), Length::Known(0), b"");
+    session.connection.send_end(session.now);
+    session.run();
+    let deadline = session.now + 10 * SECOND;
+    assert_eq!(session.connection.poll_deadline(), Some(deadline));
+    session.wait(10 * SECOND);
+    assert!(session.text().contains("408 Request Timeout"));
+}
+
+#[test]
+fn a_deadline_that_has_not_come_does_nothing() {
+    let mut session = session();
+    session.wait(9 * SECOND);
+    session.feed(get(""));
+    assert_eq!(session.brief(), "200 GET / | open");
+}
+
+#[test]
+fn a_finished_connection_waits_for_nothing() {
+    let mut session = session();
+    session.feed("x\r\n");
+    assert_eq!(session.connection.poll_deadline(), None);
+}
+
+#[test]
+fn a_timeout_without_end_is_none() {
+    let mut session = Session::new(&Limits {
+        header_timeout: Duration::MAX,
+        ..Limits::default()
+    });
+    assert_eq!(session.connection.poll_deadline(), None);
+    session.wait(1000 * SECOND);
+    assert_eq!(session.brief(), "open");
+}
