@@ -59,7 +59,9 @@ impl Fields {
 
     /// Sets `name` to `value`, replacing every field of that name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        self.remove(&name);
+        if !self.entries.is_empty() {
+            self.remove(&name);
+        }
         self.append(name, value);
     }
 

@@ -212,6 +212,15 @@ impl Head {
         }
     }
 
+    /// As [`path`](Head::path), as bytes.
+    #[inline]
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        match self.target.path.of(&self.bytes) {
+            b"" => b"/",
+            path => path,
+        }
+    }
+
     /// The query of the target, without its `?`, still percent-encoded.
     #[inline]
     pub fn query(&self) -> Option<&str> {
