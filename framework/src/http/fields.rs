@@ -3,30 +3,41 @@
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use super::head::FieldLine;
-
 /// The field lines of a received head, in order. Iterates over `(name, value)`.
+///
+/// The lines were checked when the head was read; here they are only cut at their colons and ends.
 #[derive(Clone, Debug)]
 pub struct FieldLines<'a> {
-    bytes: &'a [u8],
-    lines: std::slice::Iter<'a, FieldLine>,
+    /// From the beginning of the next line on; an empty line is behind the last.
+    rest: &'a [u8],
 }
 
 impl<'a> FieldLines<'a> {
-    pub(crate) fn new(bytes: &'a [u8], lines: &'a [FieldLine]) -> FieldLines<'a> {
-        FieldLines {
-            bytes,
-            lines: lines.iter(),
-        }
+    #[inline]
+    pub(crate) fn new(lines: &'a [u8]) -> FieldLines<'a> {
+        FieldLines { rest: lines }
     }
 
     /// The values of all lines whose name is `name`, without case.
-    pub fn named<'n>(self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let FieldLines { bytes, lines } = self;
-        let name = name.as_bytes();
-        lines
-            .filter(move |line| line.name.of(bytes).eq_ignore_ascii_case(name))
-            .map(|line| line.value.of(bytes))
+    pub fn named<'n>(mut self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        std::iter::from_fn(move || {
+            loop {
+                let (known, value) = self.next_line()?;
+                if known.eq_ignore_ascii_case(name.as_bytes()) {
+                    return Some(value);
+                }
+            }
+        })
+    }
+
+    /// The next line's name and value, as bytes.
+    #[inline]
+    fn next_line(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at(end + 1);
+        let colon = memchr::memchr(b':', line)?;
+        self.rest = rest;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
     }
 }
 
@@ -35,10 +46,9 @@ impl<'a> Iterator for FieldLines<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let line = self.lines.next()?;
+        let (name, value) = self.next_line()?;
         // The parser admits only tokens as names, so this never falls back.
-        let name = std::str::from_utf8(line.name.of(self.bytes)).unwrap_or("");
-        Some((name, line.value.of(self.bytes)))
+        Some((std::str::from_utf8(name).unwrap_or(""), value))
     }
 }
 
@@ -59,7 +69,9 @@ impl Fields {
 
     /// Sets `name` to `value`, replacing every field of that name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        self.remove(&name);
+        if !self.entries.is_empty() {
+            self.remove(&name);
+        }
         self.append(name, value);
     }
 

@@ -1,13 +1,11 @@
-//! [`Head`]: the head of a request, as spans into the bytes that came from the wire.
+//! [`Head`]: the head of a request, as the bytes that came from the wire.
 //!
-//! What must hold: every [`Span`] lies inside `bytes`; field names are tokens and field values hold
+//! What must hold: every [`Span`] lies inside `bytes`; every line ends with CRLF; field names are tokens and field values hold
 //! no CR, LF or NUL (the parser has checked both, RFC 9110 section 5).
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use http::{HeaderName, Method};
-use smallvec::SmallVec;
 
 use super::fields::FieldLines;
 use crate::mem::{Buf, Pool};
@@ -51,21 +49,6 @@ impl Span {
         }
     }
 }
-
-/// One field line: its name and its value, without the white space around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldLine {
-    /// The name, as sent: compare it without case.
-    pub name: Span,
-    /// The value, without leading and trailing white space.
-    pub value: Span,
-}
-
-/// How many field lines fit without a second allocation.
-const INLINE_FIELDS: usize = 12;
-
-/// The field lines of one head.
-pub(crate) type FieldVec = SmallVec<[FieldLine; INLINE_FIELDS]>;
 
 /// Where a request target stands, and its path in it.
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +110,9 @@ pub struct Head {
     bytes: Buf,
     method: Named,
     target: Target,
-    /// Counted, so that the head stays small and its parser can use the table again.
-    fields: Rc<FieldVec>,
+    /// Where the field lines begin. They are found anew when they are asked for, which few handlers
+    /// do: so the head stays small, and reading it keeps no table.
+    fields_start: u16,
     version: Version,
 }
 
@@ -140,24 +124,23 @@ enum Named {
 }
 
 impl Head {
-    /// Puts a head together. For parsers; the spans must lie inside `bytes` and hold what the
-    /// module's invariants say.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the service, which composes heads")
-    )]
+    /// Puts a head together. For parsers; `bytes` are a head up to and with the empty line, with
+    /// `target` inside it and the field lines from `fields_start` on, and hold what the module's
+    /// invariants say.
     pub(crate) fn new(
         bytes: Buf,
         method: Method,
         version: Version,
         target: Span,
-        fields: FieldVec,
+        fields_start: u16,
     ) -> Head {
+        let target = Target::split(&bytes, target);
+        let method = Named::Other(Box::new(method));
         Head {
-            target: Target::split(&bytes, target),
             bytes,
-            method: Named::Other(Box::new(method)),
-            fields: Rc::new(fields),
+            method,
+            target,
+            fields_start,
             version,
         }
     }
@@ -169,13 +152,13 @@ impl Head {
         method: &'static Method,
         version: Version,
         target: Target,
-        fields: Rc<FieldVec>,
+        fields_start: u16,
     ) -> Head {
         Head {
             bytes,
             method: Named::Known(method),
             target,
-            fields,
+            fields_start,
             version,
         }
     }
@@ -212,6 +195,15 @@ impl Head {
         }
     }
 
+    /// As [`path`](Head::path), as bytes.
+    #[inline]
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        match self.target.path.of(&self.bytes) {
+            b"" => b"/",
+            path => path,
+        }
+    }
+
     /// The query of the target, without its `?`, still percent-encoded.
     #[inline]
     pub fn query(&self) -> Option<&str> {
@@ -233,7 +225,7 @@ impl Head {
     /// All field lines in the order in which they were sent.
     #[inline]
     pub fn fields(&self) -> FieldLines<'_> {
-        FieldLines::new(&self.bytes, &self.fields)
+        FieldLines::new(&self.bytes[usize::from(self.fields_start)..])
     }
 
     /// The value of the first field line with this name, without case.
@@ -272,7 +264,7 @@ mod tests {
             len: u16::try_from(target.len()).unwrap(),
         };
         let bytes = Buf::from(target);
-        let head = Head::new(bytes, Method::GET, Version::Http11, whole, FieldVec::new());
+        let head = Head::new(bytes, Method::GET, Version::Http11, whole, whole.len);
         (head.path().to_owned(), head.query().map(str::to_owned))
     }
 

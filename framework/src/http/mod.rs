@@ -16,6 +16,6 @@ pub use content::Length;
 pub use error::Error;
 pub use event::Event;
 pub use fields::{FieldLines, Fields};
-pub use head::{FieldLine, Head, Span, Version};
+pub use head::{Head, Span, Version};
 pub use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use limits::Limits;

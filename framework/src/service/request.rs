@@ -10,7 +10,7 @@ use std::rc::Rc;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use crate::http::{FieldLine, FieldLines, Head, HeaderName, Method, Span, Version};
+use crate::http::{FieldLines, Head, HeaderName, Method, Span, Version};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A request: its head, its content (whole, up to the limit) and the parameters of its path.
@@ -226,16 +226,20 @@ fn compose<'a>(
     bytes.extend_from_slice(b" ");
     let target = push(&mut bytes, target.as_bytes());
     bytes.extend_from_slice(b" HTTP/1.1\r\n");
-    let mut lines = SmallVec::new();
+    let fields_start = push(&mut bytes, b"").start;
     for (name, value) in fields {
-        let name = push(&mut bytes, name.as_bytes());
-        bytes.extend_from_slice(b": ");
-        let value = push(&mut bytes, value);
-        bytes.extend_from_slice(b"\r\n");
-        lines.push(FieldLine { name, value });
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            push(&mut bytes, part);
+        }
     }
     bytes.extend_from_slice(b"\r\n");
-    Head::new(bytes.freeze(), method, Version::Http11, target, lines)
+    Head::new(
+        bytes.freeze(),
+        method,
+        Version::Http11,
+        target,
+        fields_start,
+    )
 }
 
 /// The longest target of a composed head: leaves half of what a span reaches to the fields.

@@ -6,9 +6,8 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::rc::Rc;
 
-use super::super::head::{FieldLine, FieldVec, Head, Span, Target, Version};
+use super::super::head::{Head, Span, Target, Version};
 use super::super::limits::{FIELD_COUNT_CAP, Limits};
 use super::super::{Error, Method};
 use super::grammar;
@@ -16,15 +15,8 @@ use super::terms::{Seen, Terms};
 use crate::mem::{Buf, Pool};
 
 /// Reads the head at the front of `input` and moves it out; leaves `input` alone on refusal.
-///
-/// `lines` is where the field lines are put, if nobody holds the head before any more.
 #[inline]
-pub(super) fn parse(
-    input: &mut Buf,
-    lines: &mut Rc<FieldVec>,
-    terms: &mut Terms,
-    limits: &Limits,
-) -> Result<Head, Error> {
+pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Result<Head, Error> {
     if !input.first().is_some_and(u8::is_ascii_graphic) {
         // `httparse` would read over empty lines, however many and however they end.
         return Err(Error::BadRequestLine);
@@ -49,40 +41,32 @@ pub(super) fn parse(
     let method = self::method(method.as_bytes()).ok_or(Error::UnknownMethod)?;
     let path = path(method, target.as_bytes(), limits)?;
     let target = Target::new(span(input, target.as_bytes()), path);
-    let fields = unshared(lines);
+    let place = |part: &[u8]| part.as_ptr().addr() - input.as_ptr().addr();
+    let first = request
+        .headers
+        .first()
+        .map(|field| place(field.name.as_bytes()));
     let mut seen = Seen::default();
     for field in request.headers {
-        let name = span(input, field.name.as_bytes());
-        if input[usize::from(name.start) - 2] != b'\r' {
+        if input[place(field.name.as_bytes()) - 2] != b'\r' {
             return Err(Error::BadLineEnd);
         }
         seen.note(field.name.as_bytes(), field.value)?;
-        let value = span(input, field.value);
-        fields.push(FieldLine { name, value });
     }
     if !input[..len].ends_with(b"\r\n\r\n") {
         return Err(Error::BadLineEnd);
     }
     seen.conclude(version, terms)?;
+    let fields_start = first.unwrap_or(len - "\r\n".len());
+    let fields_start = u16::try_from(fields_start).expect("a head is at most 64 KiB");
     let bytes = split_off(input, len);
     Ok(Head::from_parts(
         bytes,
         method,
         version,
         target,
-        Rc::clone(lines),
+        fields_start,
     ))
-}
-
-/// The table, empty; another one if somebody holds it.
-#[inline]
-fn unshared(lines: &mut Rc<FieldVec>) -> &mut FieldVec {
-    if Rc::get_mut(lines).is_none() {
-        *lines = Rc::default();
-    }
-    let lines = Rc::get_mut(lines).expect("nobody holds a new one");
-    lines.clear();
-    lines
 }
 
 /// Takes the first `len` bytes out of `input`; all of them without touching the count.

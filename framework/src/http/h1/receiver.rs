@@ -3,9 +3,6 @@
 //! What must hold: bytes are consumed in order and once; while an answer is due nothing behind the
 //! request is looked at; after an error, a close or the peer's end nothing is kept.
 
-use std::rc::Rc;
-
-use super::super::head::FieldVec;
 use super::super::{Error, Head, Limits};
 use super::chunked::{Decoder, Step};
 use super::line::Kind;
@@ -45,8 +42,6 @@ pub(super) struct Receiver {
     /// What came behind `input` or was moved out of it.
     held: Option<BufMut>,
     section: Section,
-    /// Where the field lines of the head are put, again and again.
-    lines: Rc<FieldVec>,
     /// What the last head says.
     terms: Terms,
     state: State,
@@ -59,7 +54,6 @@ impl Receiver {
             input: Buf::new(),
             held: None,
             section: Section::default(),
-            lines: Rc::default(),
             terms: Terms::default(),
             state: State::Head,
             has_ended: false,
@@ -110,8 +104,7 @@ impl Receiver {
             return self.starve();
         }
         if self.section.is_untouched()
-            && let Ok(head) =
-                parse::parse(&mut self.input, &mut self.lines, &mut self.terms, limits)
+            && let Ok(head) = parse::parse(&mut self.input, &mut self.terms, limits)
         {
             return Ok(Some(head));
         }
@@ -127,7 +120,7 @@ impl Receiver {
                 .take(Kind::Head, &mut self.input, pool, limits)?;
             if let Some(section) = section {
                 let mut section = parse::as_version_we_speak(section, pool);
-                return parse::parse(&mut section, &mut self.lines, &mut self.terms, limits)
+                return parse::parse(&mut section, &mut self.terms, limits)
                     .inspect_err(|_| self.input = section)
                     .map(Some);
             }
