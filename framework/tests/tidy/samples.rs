@@ -132,6 +132,7 @@ fn bad_places() -> Vec<Bad> {
         bad_sample("pure-http", parse, "async fn a() {\n b.await\n}", &[1, 2]),
         bad_sample("mod-files", "app/src/a/mod.rs", "mod b;\n\nfn c() {}", &[3]),
         bad_sample("unsafe", parse, "fn a() {\n unsafe { b() }\n}", &[2]),
+        bad_sample("unsafe", "app/src/allocations.rs", "unsafe fn a() {}", &[1]),
         bad_sample(
             "unsafe",
             "loadgen/src/a.rs",
@@ -190,6 +191,10 @@ pub(crate) fn good() -> Vec<(&'static str, String)> {
                 "use io_uring::opcode;",
                 "fn a() { unsafe { b() } }",
             ]),
+        ),
+        (
+            "app/tests/allocations.rs",
+            lines(&["//! Counts.", "unsafe impl GlobalAlloc for Counting {}"]),
         ),
         (
             "app/src/main.rs",

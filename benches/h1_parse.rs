@@ -1,0 +1,112 @@
+//! What it costs to come from the bytes of a request to its head, beside httparse alone on the
+//! same bytes; and what the whole exchange costs, from those bytes to the bytes of the answer.
+//!
+//! What must hold: our figure holds everything that a session pays for (strict checks, framing,
+//! limits, deadlines, the buffer's count), httparse's only its own parsing.
+
+mod bounds;
+mod clock;
+
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::rc::Rc;
+
+use clock::clock;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use sunstar::StatusCode;
+use sunstar::http::h1::Connection;
+use sunstar::http::{Event, Fields, HeaderValue, Length, Limits, header};
+use sunstar::mem::{Buf, Pool};
+
+const FIELD_COUNT_MAX: usize = 100;
+const STANDING: &[u8] = b"Server: sunstar\r\nDate: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
+
+/// What the usual clients send, with the client's name.
+const REQUESTS: [(&str, &str); 3] = [
+    (
+        "wrk",
+        "GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
+    ),
+    (
+        "curl",
+        "GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: curl/8.14.1\r\n\
+         Accept: */*\r\n\r\n",
+    ),
+    (
+        "browser",
+        "GET /articles/42?from=front HTTP/1.1\r\nHost: www.example.org\r\n\
+         Connection: keep-alive\r\nCache-Control: max-age=0\r\n\
+         sec-ch-ua: \"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\nsec-ch-ua-mobile: ?0\r\n\
+         sec-ch-ua-platform: \"Linux\"\r\nUpgrade-Insecure-Requests: 1\r\n\
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+         Chrome/142.0.0.0 Safari/537.36\r\n\
+         Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,\
+         */*;q=0.8\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n\
+         Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n\
+         Cookie: session=0123456789abcdef0123456789abcdef\r\n\r\n",
+    ),
+];
+
+criterion_group! {
+    name = benches;
+    config = bounds::criterion();
+    targets = parse, exchange
+}
+criterion_main!(benches);
+
+fn parse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("h1_parse");
+    for (client, request) in REQUESTS {
+        group.throughput(Throughput::Bytes(request.len() as u64));
+        group.bench_function(format!("sunstar {client}"), |bencher| {
+            let pool = Pool::new();
+            let (input, limits, now) = (pool.copy(request.as_bytes()), limits(), clock());
+            let connection = || Connection::new(pool.clone(), Rc::clone(&limits), now);
+            let parse = |mut connection: Connection| {
+                connection.handle_input(input.clone(), now);
+                let event = connection.poll_event();
+                assert!(matches!(event, Some(Event::Request(_))));
+                (connection, event)
+            };
+            bencher.iter_batched(connection, parse, BatchSize::SmallInput);
+        });
+        group.bench_function(format!("httparse {client}"), |bencher| {
+            bencher.iter(|| {
+                let mut fields = [const { MaybeUninit::uninit() }; FIELD_COUNT_MAX];
+                let mut head = httparse::Request::new(&mut []);
+                let bytes = black_box(request.as_bytes());
+                let status = head.parse_with_uninit_headers(bytes, &mut fields);
+                assert!(status.is_ok_and(|status| status.is_complete()));
+                black_box(head.headers.len())
+            });
+        });
+    }
+}
+
+/// A request and its answer on a connection that stays.
+fn exchange(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("h1_exchange");
+    let mut fields = Fields::new();
+    fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    for (client, request) in REQUESTS {
+        group.bench_function(client, |bencher| {
+            let pool = Pool::new();
+            let (input, now) = (pool.copy(request.as_bytes()), clock());
+            let mut connection = Connection::new(pool.clone(), limits(), now);
+            bencher.iter(|| {
+                connection.handle_input(input.clone(), now);
+                black_box(connection.poll_event());
+                connection.send_head(StatusCode::OK, &fields, Length::Known(13), STANDING);
+                connection.send_data(Buf::from(&b"Hello, World!"[..]));
+                connection.send_end(now);
+                let output = connection.poll_output();
+                assert!(output.is_some_and(|output| output.ends_with(b"Hello, World!")));
+            });
+        });
+    }
+}
+
+fn limits() -> Rc<Limits> {
+    Rc::new(Limits::default())
+}
