@@ -301,12 +301,20 @@ impl Connection {
         if self.sender.output_len() >= self.limits.output_len_max {
             return None;
         }
+        if let Some(head) = self.receiver.poll_whole_head(&self.limits) {
+            self.begin(&head);
+            return Some(Event::Request(head));
+        }
+        self.poll_other_request()
+    }
+
+    /// The next request when it is not here in one piece, or not good.
+    fn poll_other_request(&mut self) -> Option<Event> {
         match self.receiver.poll_head(&self.pool, &self.limits) {
-            Ok(Some(head)) => {
+            Ok(head) => head.map(|head| {
                 self.begin(&head);
-                Some(Event::Request(head))
-            }
-            Ok(None) => None,
+                Event::Request(head)
+            }),
             Err(error) => {
                 self.fail();
                 Some(Event::Error(error))

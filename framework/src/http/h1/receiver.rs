@@ -69,14 +69,19 @@ impl Receiver {
     /// Takes bytes from the peer.
     #[inline]
     pub(super) fn push(&mut self, input: Buf, pool: &Pool) {
-        if self.is_closed() {
-            return;
-        }
-        if self.held_len() == 0 {
+        if self.held_len() == 0 && !self.is_closed() {
             self.input = input;
         } else {
+            self.push_behind(&input, pool);
+        }
+    }
+
+    /// Takes bytes that come while others wait, or none are wanted any more.
+    #[cold]
+    fn push_behind(&mut self, input: &Buf, pool: &Pool) {
+        if !self.is_closed() {
             let held = self.held.get_or_insert_with(|| pool.buffer(input.len()));
-            held.extend_from_slice(&input);
+            held.extend_from_slice(input);
         }
     }
 
@@ -99,36 +104,27 @@ impl Receiver {
         self.held = Some(own);
     }
 
-    /// Reads the next head, if it is complete.
+    /// Reads the next head where it lies, if it is here in one piece and nothing is wrong with it.
     #[inline]
+    pub(super) fn poll_whole_head(&mut self, limits: &Limits) -> Option<Head> {
+        if !self.refill() || !self.section.is_untouched() {
+            return None;
+        }
+        parse::parse(&mut self.input, &mut self.lines, &mut self.terms, limits).ok()
+    }
+
+    /// Reads the next head, also one that comes in pieces, or finds out what is wrong with it.
     pub(super) fn poll_head(
         &mut self,
         pool: &Pool,
         limits: &Limits,
     ) -> Result<Option<Head>, Error> {
-        if !self.refill() {
-            return self.starve();
-        }
-        if self.section.is_untouched()
-            && let Ok(head) =
-                parse::parse(&mut self.input, &mut self.lines, &mut self.terms, limits)
-        {
-            return Ok(Some(head));
-        }
-        self.poll_slow_head(pool, limits)
-    }
-
-    /// Reads a head that comes in pieces, or finds out what is wrong with it.
-    #[cold]
-    fn poll_slow_head(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Head>, Error> {
         while self.refill() {
-            let section = self
-                .section
-                .take(Kind::Head, &mut self.input, pool, limits)?;
-            if let Some(section) = section {
-                let mut section = parse::as_version_we_speak(section, pool);
-                return parse::parse(&mut section, &mut self.lines, &mut self.terms, limits)
-                    .inspect_err(|_| self.input = section)
+            let section = &mut self.section;
+            if let Some(bytes) = section.take(Kind::Head, &mut self.input, pool, limits)? {
+                let mut bytes = parse::as_version_we_speak(bytes, pool);
+                return parse::parse(&mut bytes, &mut self.lines, &mut self.terms, limits)
+                    .inspect_err(|_| self.input = bytes)
                     .map(Some);
             }
         }
