@@ -17,7 +17,7 @@ use super::accept::Connections;
 use super::counters::{Counters, End};
 use super::shutdown::{Listener, Phase, Shutdown};
 use super::standing::Standing;
-use crate::http::h1::Connection;
+use crate::http::h1::{Connection, Memo};
 use crate::http::{Event, Head, Length, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
@@ -28,6 +28,7 @@ use crate::service::{Content, Reply, Request, Response, Service};
 pub(super) struct Shared<S> {
     pub(super) service: S,
     pub(super) limits: Rc<Limits>,
+    pub(super) memo: Rc<Memo>,
     pub(super) write_timeout: Duration,
     pub(super) linger: Duration,
     pub(super) pool: Pool,
@@ -84,7 +85,8 @@ impl<S: Service> Session<S> {
     pub(super) fn new(stream: TcpStream, shared: Rc<Shared<S>>) -> Session<S> {
         let now = runtime::now();
         Session {
-            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now),
+            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now)
+                .with_memo(Rc::clone(&shared.memo)),
             timer: runtime::sleep_until(now + shared.limits.idle_timeout),
             stop: Listener::new(&shared.shutdown),
             stream,

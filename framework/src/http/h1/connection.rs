@@ -10,6 +10,7 @@ use http::header::{CONNECTION, CONTENT_TYPE};
 
 use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use super::grammar;
+use super::memo::Memo;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
 use super::terms::Framing;
@@ -33,6 +34,7 @@ use crate::mem::{Buf, Pool};
 pub struct Connection {
     pool: Pool,
     limits: Rc<Limits>,
+    memo: Option<Rc<Memo>>,
     receiver: Receiver,
     sender: Sender,
     /// An error that was not polled yet.
@@ -63,6 +65,7 @@ impl Connection {
         Connection {
             pool,
             limits,
+            memo: None,
             receiver: Receiver::new(),
             sender: Sender::new(),
             error: None,
@@ -74,6 +77,14 @@ impl Connection {
             now,
             since: now,
         }
+    }
+
+    /// The same connection, which learns heads from the others that share `memo`, and they from it.
+    /// They must share their limits as well.
+    #[must_use]
+    pub fn with_memo(mut self, memo: Rc<Memo>) -> Connection {
+        self.memo = Some(memo);
+        self
     }
 
     /// Takes bytes from the peer. Input that comes although none is wanted is kept all the same.
@@ -289,24 +300,28 @@ impl Connection {
         self.sender.output_len()
     }
 
-    #[doc(hidden)]
-    #[inline]
-    pub fn send_nothing(&mut self, now: Instant) {
-        self.since = now;
-        self.sender.abandon();
-        self.turn_over();
-    } // TEMP
     #[inline]
     fn poll_request(&mut self) -> Option<Event> {
         if self.sender.output_len() >= self.limits.output_len_max {
             return None;
         }
+        if let Some(head) =
+            self.receiver
+                .poll_whole_head(self.memo.as_deref(), &self.pool, &self.limits)
+        {
+            self.begin(&head);
+            return Some(Event::Request(head));
+        }
+        self.poll_other_request()
+    }
+
+    /// The next request when it is not here in one piece, or not good.
+    fn poll_other_request(&mut self) -> Option<Event> {
         match self.receiver.poll_head(&self.pool, &self.limits) {
-            Ok(Some(head)) => {
+            Ok(head) => head.map(|head| {
                 self.begin(&head);
-                Some(Event::Request(head))
-            }
-            Ok(None) => None,
+                Event::Request(head)
+            }),
             Err(error) => {
                 self.fail();
                 Some(Event::Error(error))
