@@ -8,7 +8,8 @@ const SEEDS: [&str; 6] = [
     "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
      5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\nTE: x\r\n\r\n",
-    "\r\nHEAD http://h/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.9\r\nHost: h\r\n\r\n",
+    "\r\nHEAD http://h/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\
+     GET / HTTP/1.9\r\nHost: h\r\n\r\n",
     "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\nContent-Length: 2\r\n\r\nhi",
 ];
 

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_TYPE};
 
-use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use super::grammar;
 use super::memo::Memo;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
 use super::terms::Framing;
+use crate::http::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -30,6 +30,32 @@ use crate::mem::{Buf, Pool};
 ///
 /// An answer may be given before the content of its request is there or read: what is left of the
 /// content is then drained, or the connection closes.
+///
+/// # Examples
+/// ```
+/// # use std::{rc::Rc, time::Instant};
+/// use sunstar::http::{Event, Fields, Length, Limits, StatusCode, h1::Connection};
+/// use sunstar::mem::{Buf, Pool};
+///
+/// let now = Instant::now();
+/// let mut connection = Connection::new(Pool::new(), Rc::new(Limits::default()), now);
+/// connection.handle_input(Buf::from("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"), now);
+/// while let Some(event) = connection.poll_event() {
+///     match event {
+///         Event::Request(head) => assert_eq!(head.path(), "/hello"),
+///         Event::Content(_) => {}
+///         Event::End => {
+///             connection.send_head(StatusCode::OK, &Fields::new(), Length::Known(2), b"");
+///             connection.send_data(Buf::from("hi"));
+///             connection.send_end(now);
+///         }
+///         Event::Error(error) => connection.send_error(error, b""),
+///     }
+/// }
+/// let output = connection.poll_output().expect("an answer");
+/// assert_eq!(&output[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+/// assert!(connection.is_idle());
+/// ```
 #[expect(clippy::struct_excessive_bools, reason = "they change independently")]
 pub struct Connection {
     pool: Pool,
@@ -47,8 +73,6 @@ pub struct Connection {
     expects_continue: bool,
     /// Whether the session wants to end.
     is_closing: bool,
-    /// Whether no head was read yet.
-    is_fresh: bool,
     /// When input last came.
     now: Instant,
     /// When what is waited for began.
@@ -73,7 +97,6 @@ impl Connection {
             stays: true,
             expects_continue: false,
             is_closing: false,
-            is_fresh: true,
             now,
             since: now,
         }
@@ -145,13 +168,13 @@ impl Connection {
     #[inline]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let limits = &*self.limits;
-        let timeout = if self.error.is_some() {
+        let timeout = if self.error.is_some() || self.receiver.held_len() > 0 {
             return None;
-        } else if self.receiver.is_between_requests() && !self.is_fresh {
+        } else if self.is_idle() {
             limits.idle_timeout
         } else if self.receiver.is_at_head() {
             limits.header_timeout
-        } else if self.receiver.is_in_content() && self.receiver.held_len() == 0 {
+        } else if self.receiver.is_in_content() {
             limits.content_timeout
         } else {
             return None;
@@ -339,7 +362,6 @@ impl Connection {
         // What follows a CONNECT may be meant for the other end of a tunnel.
         self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
         self.expects_continue = terms.expects_continue;
-        self.is_fresh = false;
         self.since = self.now;
     }
 

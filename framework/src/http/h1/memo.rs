@@ -7,8 +7,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::super::Head;
 use super::terms::Terms;
+use crate::http::Head;
 use crate::mem::Pool;
 
 /// How many heads are known at once. The length of the input chooses the slot: a client whose

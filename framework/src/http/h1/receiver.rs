@@ -3,13 +3,13 @@
 //! What must hold: bytes are consumed in order and once; while an answer is due nothing behind the
 //! request is looked at; after an error, a close or the peer's end nothing is kept.
 
-use super::super::{Error, Head, Limits};
 use super::chunked::{Decoder, Step};
 use super::line::Kind;
 use super::memo::Memo;
 use super::parse::{self, split_off};
 use super::section::Section;
 use super::terms::{Framing, Terms};
+use crate::http::{Error, Head, Limits};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A part of a request's content.
