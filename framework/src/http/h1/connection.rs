@@ -56,7 +56,6 @@ use crate::mem::{Buf, Pool};
 /// assert_eq!(&output[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
 /// assert!(connection.is_idle());
 /// ```
-#[expect(clippy::struct_excessive_bools, reason = "they change independently")]
 pub struct Connection {
     pool: Pool,
     limits: Rc<Limits>,
