@@ -119,12 +119,14 @@ impl<S: Service> Session<S> {
     /// Serves what was received, sends what was answered, receives more.
     fn pump(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         loop {
-            let served = self.serve(now);
-            let sent = self.send_output();
+            self.serve(now);
+            // With much output waiting the protocol takes up no request; once it is moved, it may.
+            let held_back = self.connection.output_len() >= self.shared.limits.output_len_max;
+            let moved = self.send_output();
             if let State::Handling(_) = self.state {
                 return Ok(Poll::Ready(()));
             }
-            if !served && !sent {
+            if !(held_back && moved) {
                 break;
             }
         }
@@ -167,12 +169,9 @@ impl<S: Service> Session<S> {
         Ok(Poll::Ready(()))
     }
 
-    /// Handles the protocol's events until a handler has to be waited for. Tells whether there were
-    /// any.
-    fn serve(&mut self, now: Instant) -> bool {
-        let mut any = false;
+    /// Handles the protocol's events until a handler has to be waited for.
+    fn serve(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
-            any = true;
             match event {
                 Event::Request(head) => self.head = Some(head),
                 Event::Content(content) => self.gather(content),
@@ -188,7 +187,6 @@ impl<S: Service> Session<S> {
                 break;
             }
         }
-        any
     }
 
     fn gather(&mut self, more: Buf) {
@@ -335,6 +333,10 @@ impl<S: Service> Session<S> {
             return Ok(Poll::Pending);
         };
         self.timer.reset(deadline);
+        if self.timer.is_set(now) {
+            // A task's waker stays the same, so there is nothing to tell the timer.
+            return Ok(Poll::Pending);
+        }
         if Pin::new(&mut self.timer).poll(context).is_pending() {
             return Ok(Poll::Pending);
         }

@@ -324,7 +324,8 @@ impl Connection {
 
     #[inline]
     fn poll_request(&mut self) -> Option<Event> {
-        if self.sender.output_len() >= self.limits.output_len_max {
+        if self.receiver.is_dry() || self.sender.output_len() >= self.limits.output_len_max {
+            self.receiver.release();
             return None;
         }
         if let Some(head) =

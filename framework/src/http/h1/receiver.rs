@@ -249,6 +249,20 @@ impl Receiver {
         self.is_at_head() && !self.section.has_begun() && self.held_len() == 0
     }
 
+    /// Whether there is nothing to read, and nothing to conclude from that.
+    #[inline]
+    pub(super) fn is_dry(&self) -> bool {
+        self.input.is_empty() && self.held.is_none() && !self.has_ended
+    }
+
+    /// Lets go of a used-up buffer.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = Buf::new();
+        }
+    }
+
     /// Whether content of the request is to come.
     pub(super) fn is_in_content(&self) -> bool {
         matches!(
