@@ -30,8 +30,8 @@ use crate::server::{Config, Server};
 /// ```
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
-    /// Address to listen on, such as 127.0.0.1:8080 or [::]:8080; port 0 takes a free one. May be
-    /// given several times.
+    /// Address to listen on, such as `127.0.0.1:8080` or `[::]:8080`; port 0 takes a free one. May
+    /// be given several times.
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 
@@ -89,14 +89,13 @@ impl Args {
     }
 }
 
-/// Says what an address looks like when one could not even be read.
+/// Says which address could not be read, and what one looks like.
 fn hint(address: &str, error: Error) -> Error {
-    if address.contains(':') {
-        return error;
+    if error.is_unresolved() {
+        let message = format!("`{address}`: {error}; write it like 127.0.0.1:8080");
+        return Error::config(message);
     }
-    Error::config(format!(
-        "`{address}` is not an address; write it like 127.0.0.1:8080"
-    ))
+    error
 }
 
 impl ValueEnum for DriverChoice {

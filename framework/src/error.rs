@@ -10,6 +10,8 @@ use std::io;
 /// The result of starting or running a server or a runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+const UNRESOLVED: &str = "cannot resolve the address";
+
 /// Why a server or a runtime could not start or go on.
 pub struct Error {
     inner: Box<Inner>,
@@ -51,6 +53,21 @@ impl Error {
     /// Whether the address to listen on is in use by another socket.
     pub fn is_address_in_use(&self) -> bool {
         self.is_kind(io::ErrorKind::AddrInUse)
+    }
+
+    /// An address that names nothing.
+    pub(crate) fn unresolved(source: io::Error) -> Error {
+        Error {
+            inner: Box::new(Inner {
+                message: UNRESOLVED.to_owned(),
+                source: Some(source),
+            }),
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_unresolved(&self) -> bool {
+        self.inner.message == UNRESOLVED
     }
 
     /// Whether this machine has no such address, or no such kind of address.

@@ -104,6 +104,7 @@ impl<T: 'static> Sharded<T> {
     /// If it is called again from within `f` for the same `T`, if this shard has not started its
     /// `T`, or outside of every shard.
     #[inline]
+    #[track_caller]
     pub fn local<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let state = match self.place {
             Place::EveryShard => state_here::<T>(),
@@ -114,7 +115,10 @@ impl<T: 'static> Sharded<T> {
         let state = state
             .downcast_ref::<RefCell<T>>()
             .expect("found by its type");
-        f(&mut state.borrow_mut())
+        let Ok(mut state) = state.try_borrow_mut() else {
+            panic!("`local` on `{name}` inside `local` on the same: do both in one closure")
+        };
+        f(&mut state)
     }
 
     /// Runs `f` with the `T` of `shard`, there, and gives back what it returns. On the current
@@ -362,6 +366,61 @@ mod tests {
             state.local(|sum| *sum)
         });
         assert_eq!(sums, [5_000 * 5_001 / 2; 2]);
+    }
+
+    #[test]
+    fn callers_that_give_up_while_they_wait_strand_nobody() {
+        let done = run(2, |shard| async move {
+            let state = Sharded::start(0_u64);
+            if shard != ShardId::ZERO {
+                return true;
+            }
+            let call = move || {
+                Box::pin(async move { state.on(ShardId::of(1), |count| *count += 1).await })
+            };
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            // As many as may be away, then as many again that have to wait and are dropped.
+            let mut away: Vec<_> = (0..1024).map(|_| call()).collect();
+            let mut waiting: Vec<_> = (0..1024).map(|_| call()).collect();
+            for future in away.iter_mut().chain(&mut waiting) {
+                assert!(future.as_mut().poll(&mut context).is_pending());
+            }
+            let last = runtime::spawn(call());
+            yield_now().await;
+            drop(waiting);
+            join(away).await;
+            last.await;
+            true
+        });
+        assert_eq!(done, [true, true]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the real reason")]
+    fn the_panic_that_began_it_is_the_one_that_is_seen() {
+        run(3, |shard| async move {
+            assert_ne!(shard.index(), 2, "the real reason");
+            std::future::pending::<()>().await;
+        });
+    }
+
+    #[test]
+    fn what_is_dropped_with_its_shard_may_start_tasks() {
+        struct Starts;
+        impl Drop for Starts {
+            fn drop(&mut self) {
+                runtime::spawn(async {}).detach();
+            }
+        }
+        let ended = run(1, |_| async {
+            let starts = Starts;
+            let task = async move {
+                let _starts = starts;
+                std::future::pending::<()>().await;
+            };
+            runtime::spawn(task).detach();
+        });
+        assert_eq!(ended.len(), 1);
     }
 
     #[test]

@@ -49,21 +49,23 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Checks what must hold among the limits.
-    ///
-    /// # Panics
-    /// If `head_len_max` or `field_count_max` is over what it may be at most.
-    pub(crate) fn check(&self) {
-        assert!(
-            self.head_len_max <= HEAD_LEN_CAP,
-            "head_len_max is {} and may be at most {HEAD_LEN_CAP}",
-            self.head_len_max
-        );
-        assert!(
-            self.field_count_max <= FIELD_COUNT_CAP,
-            "field_count_max is {} and may be at most {FIELD_COUNT_CAP}",
-            self.field_count_max
-        );
+    /// Checks that every limit is one that a connection can live with; says which is not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let bounds = [
+            ("head_len_max", self.head_len_max, 16, HEAD_LEN_CAP),
+            ("field_count_max", self.field_count_max, 1, FIELD_COUNT_CAP),
+            ("pipelined_len_max", self.pipelined_len_max, 1, usize::MAX),
+            ("output_len_max", self.output_len_max, 1, usize::MAX),
+        ];
+        match bounds
+            .iter()
+            .find(|(_, value, min, max)| value < min || value > max)
+        {
+            None => Ok(()),
+            Some((name, value, min, max)) => Err(format!(
+                "limit {name} is {value}: it must be {min} to {max}"
+            )),
+        }
     }
 
     /// The longest request line, without its line end.

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use super::buf::{Buf, BufMut};
 
 /// Capacities of the pooled blocks. A longer one is allocated exactly and not kept.
-const CLASSES: [usize; 5] = [256, 1024, 4096, 16 * 1024, 64 * 1024];
+const CLASSES: [usize; 6] = [256, 1024, 4096, 8192, 16 * 1024, 64 * 1024];
 /// The class of a block that no free list keeps.
 const UNPOOLED: u8 = u8::MAX;
 /// How many bytes of free blocks one class keeps.
@@ -123,7 +123,7 @@ impl Drop for Shelves {
 
 /// The block pool of one shard. Cloning gives another handle to the same pool.
 ///
-/// Blocks come in five sizes from 256 bytes to 64 KiB; a longer one is allocated for the purpose.
+/// Blocks come in six sizes from 256 bytes to 64 KiB; a longer one is allocated for the purpose.
 /// After warm-up neither taking nor giving back a block allocates.
 #[derive(Clone)]
 pub struct Pool {
@@ -167,7 +167,7 @@ impl Pool {
     #[inline]
     fn take(&self, class: usize) -> NonNull<Block> {
         let free = self.shelves.shelves[class].borrow_mut().pop();
-        let index = u8::try_from(class).expect("there are five classes");
+        let index = u8::try_from(class).expect("there are six classes");
         free.unwrap_or_else(|| Block::allocate(CLASSES[class], index))
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let all: Vec<_> = (0..100).map(|_| pool.buffer(64 * 1024)).collect();
         drop(all);
         assert_eq!(
-            pool.shelves.shelves[4].borrow().len(),
+            pool.shelves.shelves[5].borrow().len(),
             CACHED_BYTES_MAX / (64 * 1024)
         );
     }

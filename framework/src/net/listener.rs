@@ -76,6 +76,12 @@ impl TcpListener {
         accepted.map_ok(TcpStream::adopt)
     }
 
+    /// Accepts nothing more until [`accept`](TcpListener::accept) is called again: connections wait
+    /// in the kernel's queue. A few that were accepted meanwhile wait here.
+    pub fn pause(&mut self) {
+        self.shard.io.borrow_mut().pause_accept(self.key);
+    }
+
     /// The address that it listens on; with the real port if 0 was asked for.
     ///
     /// # Errors

@@ -84,12 +84,16 @@ impl Executor {
         self.polls.get()
     }
 
-    /// Drops every task. Must run in the shard's scope.
-    pub(crate) fn clear(&self) {
-        while self.task_count() > 0 {
+    /// Drops every task, those that other threads have woken included. Must run in the shard's scope.
+    pub(crate) fn clear(&self, woken: &WakeQueue) {
+        while self.task_count() > 0 || self.is_ready() || woken.is_waiting() {
             let wakers: Vec<_> = self.alive.borrow_mut().drain().collect();
             wakers.into_iter().for_each(Waker::wake);
-            while let Some(runnable) = self.ready.borrow_mut().pop_front() {
+            self.collect(woken);
+            // Taken out one by one: what is dropped may start tasks of its own.
+            loop {
+                let next = self.ready.borrow_mut().pop_front();
+                let Some(runnable) = next else { break };
                 drop(runnable);
             }
         }
@@ -208,7 +212,8 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
-    /// Lets the task run without its handle. A panic in it ends only the task.
+    /// Lets the task run without its handle. A panic in it ends only the task; the process's panic
+    /// hook has told of it.
     pub fn detach(self) {
         self.task.detach();
     }

@@ -121,7 +121,7 @@ impl Io {
         match outcome {
             Ok(Outcome::Received(buf)) if buf.is_empty() => socket.incoming = Incoming::Ended,
             Ok(Outcome::Received(buf)) if socket.open => {
-                socket.received_len += buf.len();
+                socket.received_len += buf.pinned_len();
                 socket.received.push(buf);
             }
             Ok(_) => {}
@@ -295,6 +295,17 @@ impl Io {
         Poll::Pending
     }
 
+    /// Stops accepting until the next `poll_accept` that finds nothing waiting.
+    pub(crate) fn pause_accept(&mut self, key: SocketKey) {
+        let listener = &mut self.listeners[key.index()];
+        if !listener.paused
+            && let Some(accept) = listener.accepting
+        {
+            listener.paused = true;
+            self.driver.cancel(accept);
+        }
+    }
+
     fn arm_accept(&mut self, key: SocketKey) {
         let listener = &mut self.listeners[key.index()];
         if listener.wants_accept() {
@@ -323,12 +334,8 @@ impl Io {
             Err(error) => listener.error = Some(error),
         }
         wake(listener.acceptor.as_ref());
-        if listener.accepted.len() >= ACCEPTED_MAX
-            && !listener.paused
-            && let Some(accept) = listener.accepting
-        {
-            listener.paused = true;
-            self.driver.cancel(accept);
+        if listener.accepted.len() >= ACCEPTED_MAX {
+            self.pause_accept(key);
         }
         self.release_listener_when_done(key);
     }

@@ -21,6 +21,7 @@ use super::shard::{Outside, Shard};
 use super::uring::{Sizes, Uring};
 use crate::error::{Error, Result};
 use crate::sys::cpu;
+use crate::sys::limit::is_out_of_descriptors;
 
 /// Which driver to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +123,8 @@ where
                 start(id, &config, &together, mesh).map_err(|error| started.send(Err(error)));
             let shard = shard.ok()?;
             started.send(Ok(())).ok()?;
+            // So that the caller notices when a shard has ended without a word.
+            drop(started);
             told.recv().ok()?;
             Some(live(shard, &together, || main(id)))
         };
@@ -135,23 +138,23 @@ where
     }
     drop(started);
     // All have started, or `?` drops every `go`, which ends those that have.
-    starts.iter().take(count).collect::<Result<()>>()?;
-    for (_, go) in &threads {
+    let ready = starts.iter().collect::<Result<Vec<()>>>()?.len();
+    let (threads, gos): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
+    for go in gos.into_iter().filter(|_| ready == count) {
         go.send(())
             .expect("a shard that has started waits for this");
     }
-    Ok(threads
-        .into_iter()
-        .map(|(thread, _)| result_of(thread.join()))
-        .collect())
+    let ended: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
+    Ok(ended.into_iter().filter_map(result_of).collect())
 }
 
-/// What a shard's thread has brought, or its panic.
-fn result_of<T>(joined: thread::Result<Option<thread::Result<T>>>) -> T {
+/// What a shard's thread has brought, or its panic; nothing if it ended for another one's panic,
+/// which then comes up as well.
+fn result_of<T>(joined: thread::Result<Option<thread::Result<Option<T>>>>) -> Option<T> {
     match joined {
         Ok(Some(Ok(result))) => result,
+        Ok(None) => None,
         Ok(Some(Err(panic))) | Err(panic) => resume_unwind(panic),
-        Ok(None) => unreachable!("a shard that was told to go has a result"),
     }
 }
 
@@ -179,8 +182,9 @@ fn start(id: ShardId, config: &Config, together: &Together, mesh: Mesh) -> Resul
 
 /// Says what to change when a ring cannot be made.
 fn ring_error(id: ShardId, error: std::io::Error) -> Error {
-    use std::io::ErrorKind::{OutOfMemory, PermissionDenied, Unsupported};
+    use std::io::ErrorKind::{InvalidInput, OutOfMemory, PermissionDenied, Unsupported};
     let advice = match error.kind() {
+        _ if is_out_of_descriptors(&error) => "raise the limit on open files (`ulimit -n`)",
         OutOfMemory => {
             "raise the limit on locked memory (`ulimit -l`, LimitMEMLOCK= in systemd), \
              or start fewer shards (--smp)"
@@ -190,7 +194,8 @@ fn ring_error(id: ShardId, error: std::io::Error) -> Error {
              or the sysctl kernel.io_uring_disabled"
         }
         Unsupported => "this kernel has no io_uring: Linux 6.1 or newer is needed",
-        _ => "Linux 6.1 or newer is needed",
+        InvalidInput => "this kernel's io_uring is too old: Linux 6.1 or newer is needed",
+        _ => "unexpected; please report it",
     };
     Error::io(
         format!("cannot make a ring for shard {id} ({advice})"),
@@ -198,8 +203,13 @@ fn ring_error(id: ShardId, error: std::io::Error) -> Error {
     )
 }
 
-/// Runs a shard until all are done, then takes it down.
-fn live<F>(shard: Shard, together: &Together, main: impl FnOnce() -> F) -> thread::Result<F::Output>
+/// Runs a shard until all are done, then takes it down. Gives back nothing if another one has
+/// panicked first.
+fn live<F>(
+    shard: Shard,
+    together: &Together,
+    main: impl FnOnce() -> F,
+) -> thread::Result<Option<F::Output>>
 where
     F: Future + 'static,
 {
@@ -211,13 +221,13 @@ where
     }
     let cleared = catch_unwind(AssertUnwindSafe(|| {
         current::enter(&shard, || {
-            shard.executor.clear();
+            shard.executor.clear(&shard.outside.woken);
             let states = std::mem::take(&mut *shard.states.borrow_mut());
             drop(states);
         });
     }));
     cleared?;
-    result.and_then(|result| result.ok_or_else(|| Box::new("another shard panicked") as _))
+    result
 }
 
 /// Turns until all shards are done. `None` when another one has panicked first.

@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -55,8 +55,9 @@ struct Link {
     /// Messages of this turn, and those that found the queue full.
     outbox: VecDeque<Message>,
     calls: Slab<Call>,
-    /// Callers that wait for an errand to come back before they may send theirs.
-    waiting: VecDeque<Waker>,
+    /// Callers that wait for an errand to come back before they may send theirs, by ticket.
+    waiting: BTreeMap<u64, Waker>,
+    next_ticket: u64,
 }
 
 /// One shard's ends of all queues.
@@ -79,13 +80,14 @@ impl Mesh {
         }
         let link = |(to, from): (Option<_>, Option<_>)| {
             let (to, from) = to.zip(from)?;
-            let (outbox, calls, waiting) = (VecDeque::new(), Slab::new(), VecDeque::new());
+            let (outbox, calls, waiting) = (VecDeque::new(), Slab::new(), BTreeMap::new());
             Some(Link {
                 to,
                 from,
                 outbox,
                 calls,
                 waiting,
+                next_ticket: 0,
             })
         };
         let mesh = |ends: Vec<_>| {
@@ -97,7 +99,7 @@ impl Mesh {
         ends.into_iter().map(mesh).collect()
     }
 
-    /// Whether a message has come in or still waits to leave.
+    /// Whether a message has come in.
     pub(crate) fn is_ready(&self) -> bool {
         self.links
             .borrow()
@@ -195,27 +197,43 @@ impl Mesh {
         Away {
             shard: shard.index(),
             state: State::New(Box::new(job)),
-            result: PhantomData,
+            shard_local: PhantomData,
         }
     }
 
-    /// Queues an errand; gives it back when too many are away.
+    /// Queues an errand; gives it back with a ticket when too many are away.
+    ///
+    /// `before` is the ticket of an earlier refusal. While it is in the queue the caller only
+    /// changes its waker; once it was called up it may send.
     fn try_send(
         &self,
         shard: usize,
         errand: Box<dyn Errand>,
+        before: Option<u64>,
         waker: &Waker,
-    ) -> Result<u32, Box<dyn Errand>> {
+    ) -> Result<u32, (Box<dyn Errand>, u64)> {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
-        if link.calls.len() >= CALLS_MAX {
-            link.waiting.push_back(waker.clone());
-            return Err(errand);
+        let queued = before.filter(|ticket| link.waiting.contains_key(ticket));
+        if queued.is_some() || link.calls.len() >= CALLS_MAX {
+            let ticket = queued.unwrap_or(link.next_ticket);
+            link.next_ticket += u64::from(queued.is_none());
+            link.waiting.insert(ticket, waker.clone());
+            return Err((errand, ticket));
         }
         let call = link.calls.insert(Call::Away(Some(waker.clone())));
         let call = u32::try_from(call).expect("at most CALLS_MAX");
         link.outbox.push_back(Message::Run { call, errand });
         Ok(call)
+    }
+
+    /// A caller that was refused has gone: its place in the queue, or its turn, is the next one's.
+    fn give_up(&self, shard: usize, ticket: u64) {
+        let mut links = self.links.borrow_mut();
+        let link = links[shard].as_mut().expect("a call goes to another shard");
+        if link.waiting.remove(&ticket).is_none() {
+            link.let_one_go();
+        }
     }
 
     /// Takes an errand that is back, or remembers who waits for it.
@@ -262,7 +280,7 @@ impl Link {
 
     /// A place has become free: wakes the caller that has waited longest.
     fn let_one_go(&mut self) {
-        if let Some(waker) = self.waiting.pop_front() {
+        if let Some((_, waker)) = self.waiting.pop_first() {
             waker.wake();
         }
     }
@@ -291,7 +309,7 @@ where
 
 enum State<F, R> {
     New(Box<Job<F, R>>),
-    Refused(Box<dyn Errand>),
+    Refused(Box<dyn Errand>, u64),
     Sent(u32),
     Done,
 }
@@ -304,7 +322,8 @@ enum State<F, R> {
 pub(crate) struct Away<F, R> {
     shard: usize,
     state: State<F, R>,
-    result: PhantomData<fn() -> R>,
+    /// The call's place belongs to a shard, so this may not leave it.
+    shard_local: PhantomData<*const R>,
 }
 
 impl<F, R> Unpin for Away<F, R> {}
@@ -320,14 +339,19 @@ where
     /// If the closure has panicked on the other shard: the panic goes on here.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
         let shard = self.shard;
-        let errand: Box<dyn Errand> = match std::mem::replace(&mut self.state, State::Done) {
-            State::New(job) => job,
-            State::Refused(errand) => errand,
-            State::Sent(call) => return self.poll_sent(call, context),
-            State::Done => panic!("a call was polled after it had ended"),
+        let (errand, before): (Box<dyn Errand>, _) =
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::New(job) => (job, None),
+                State::Refused(errand, ticket) => (errand, Some(ticket)),
+                State::Sent(call) => return self.poll_sent(call, context),
+                State::Done => panic!("a call was polled after it had ended"),
+            };
+        let waker = context.waker();
+        let sent = current::with(|here| here.mesh.try_send(shard, errand, before, waker));
+        self.state = match sent {
+            Ok(call) => State::Sent(call),
+            Err((errand, ticket)) => State::Refused(errand, ticket),
         };
-        let sent = current::with(|here| here.mesh.try_send(shard, errand, context.waker()));
-        self.state = sent.map_or_else(State::Refused, State::Sent);
         Poll::Pending
     }
 }
@@ -357,9 +381,11 @@ where
 
 impl<F, R> Drop for Away<F, R> {
     fn drop(&mut self) {
-        if let State::Sent(call) = self.state {
-            let shard = self.shard;
-            current::try_with(|here| here.map(|here| here.mesh.abandon(shard, call)));
-        }
+        let shard = self.shard;
+        current::try_with(|here| match (here, &self.state) {
+            (Some(here), State::Sent(call)) => here.mesh.abandon(shard, *call),
+            (Some(here), State::Refused(_, ticket)) => here.mesh.give_up(shard, *ticket),
+            _ => {}
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! [`Sleep`] and [`YieldNow`]: futures that wait for time, or for nothing.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -9,6 +10,12 @@ use super::current;
 use super::timer::TimerKey;
 
 /// Waits until the shard's clock has reached a deadline. See [`sleep_until`].
+///
+/// It stays on its shard:
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<sunstar::runtime::Sleep>();
+/// ```
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
@@ -16,6 +23,8 @@ pub struct Sleep {
     timer: Option<TimerKey>,
     /// When the timer was set to fire: `deadline`, or earlier if that has moved away since.
     fires: Instant,
+    /// The timer belongs to a shard, so this may not leave it.
+    shard_local: PhantomData<*const ()>,
 }
 
 /// Waits until `deadline`; at once when it has passed. Resolution: 1,024 ns, never early.
@@ -27,6 +36,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
         deadline,
         timer: None,
         fires: deadline,
+        shard_local: PhantomData,
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) struct Socket {
     /// Receiving was asked to stop until the reader has caught up.
     pub(super) paused: bool,
     pub(super) received: SmallVec<[Buf; 1]>,
+    /// How much memory `received` holds: whole blocks, however little is in them.
     pub(super) received_len: usize,
     pub(super) incoming: Incoming,
     pub(super) reader: Option<Waker>,
@@ -117,7 +118,7 @@ impl Socket {
             return None;
         }
         let first = self.received.remove(0);
-        self.received_len -= first.len();
+        self.received_len -= first.pinned_len();
         Some(first)
     }
 

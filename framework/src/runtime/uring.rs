@@ -17,6 +17,7 @@ use super::doorbell::Doorbell;
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use crate::mem::{Buf, Pool};
 use crate::sys::buf_ring::BufRing;
+use crate::sys::event;
 use crate::sys::probe::Probe;
 use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Wait, number, opcode, types};
 
@@ -24,6 +25,9 @@ use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Wait, number, opcode, 
 const BELL_MESSAGE: u64 = u64::MAX;
 /// The doorbell rang, by its eventfd.
 const BELL_EVENT: u64 = u64::MAX - 1;
+/// The upper half of a message's own completion, which comes only if it failed; in the lower half is
+/// the eventfd that rings the same doorbell.
+const BELL_FAILED: u64 = u32::MAX as u64;
 /// Nobody waits for this completion.
 const IGNORED: u64 = u64::MAX - 2;
 
@@ -149,7 +153,10 @@ impl Uring {
             return bell.ring_by_event();
         };
         let message = opcode::MsgRingData::new(types::Fd(ring), 0, BELL_MESSAGE, None).build();
-        let entry = message.user_data(IGNORED).flags(Flags::SKIP_SUCCESS);
+        let event = u64::from(bell.event().unsigned_abs());
+        let entry = message
+            .user_data(BELL_FAILED << 32 | event)
+            .flags(Flags::SKIP_SUCCESS);
         // SAFETY: the entry names no memory.
         unsafe { self.ring.push(&entry) };
     }
@@ -169,6 +176,7 @@ impl Uring {
             match raw.user_data {
                 BELL_MESSAGE | IGNORED => {}
                 BELL_EVENT => self.bell_armed = false,
+                bits if bits >> 32 == BELL_FAILED => event::notify(bits),
                 bits => {
                     let completion = self.complete(OpId::from_bits(bits), raw, pool);
                     if let Some(completion) = completion {
@@ -250,6 +258,7 @@ impl Uring {
                 match raw.user_data {
                     BELL_MESSAGE | IGNORED => {}
                     BELL_EVENT => self.bell_armed = false,
+                    bits if bits >> 32 == BELL_FAILED => {}
                     bits => drop(self.complete(OpId::from_bits(bits), raw, &pool)),
                 }
             }

@@ -11,6 +11,7 @@ use super::shutdown::{Listener, Phase};
 use crate::net::TcpListener;
 use crate::runtime;
 use crate::service::Service;
+use crate::sys::limit;
 
 /// After a failed accept: how long to wait at first, and at most (as Go's net/http does).
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
@@ -63,6 +64,9 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             let room = shared
                 .connections
                 .poll_below(shared.connections.max, context);
+            if room.is_pending() {
+                listener.pause();
+            }
             let accepted = room.map(|()| listener.poll_accept(context));
             match accepted {
                 Poll::Ready(Poll::Ready(accepted)) => Poll::Ready(Some(accepted)),
@@ -84,6 +88,10 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             Some(Err(error)) => {
                 shared.counters.count_accept_error();
                 tracing::warn!(%error, "cannot accept; trying again in {backoff:?}");
+                if shared.announce && backoff == BACKOFF_MIN {
+                    let advice = limit::advice(&error);
+                    eprintln!("cannot accept connections{advice}: {error}; trying again");
+                }
                 runtime::sleep(backoff).await;
                 backoff = (2 * backoff).min(BACKOFF_MAX);
             }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
@@ -112,8 +112,7 @@ impl Server {
     /// As [`bind`](Server::bind).
     pub fn and_bind(mut self, address: impl ToSocketAddrs) -> Result<Server> {
         let addresses = address.to_socket_addrs();
-        let addresses =
-            addresses.map_err(|error| Error::io("cannot resolve the address", error))?;
+        let addresses = addresses.map_err(Error::unresolved)?;
         for address in addresses {
             self.listeners.push(Bound::new(address)?);
         }
@@ -159,6 +158,7 @@ impl Server {
             config,
             stop: (stopped, stop),
         } = self;
+        config.limits.check().map_err(Error::config)?;
         let placement = match &config.placement {
             Some(placement) => placement.clone(),
             None => Placement::new(None, None)?,
@@ -169,23 +169,18 @@ impl Server {
             Signals::none()
         };
         let (driver, verbose) = (config.driver, config.verbose);
+        let plan = Arc::new(Plan::new(listeners, stopped, config, placement.clone())?);
         let runtime = runtime::Config {
             placement,
             driver,
             verbose,
         };
-        let plan = Arc::new(Plan {
-            listeners,
-            config,
-            stopped,
-            placement: runtime.placement.clone(),
-        });
-        let results = run_on_all_shards(&runtime, move |shard| {
+        let ended = run_on_all_shards(&runtime, move |shard| {
             let service = make(shard);
             serve_shard(shard, Arc::clone(&plan), service)
         });
         drop(signals);
-        results?.into_iter().collect()
+        ended.map(|_| ())
     }
 }
 
@@ -212,44 +207,98 @@ impl Bound {
     }
 }
 
-/// What every shard needs to serve.
+/// What every shard needs to serve. Made whole before any shard starts, so that none can fail to
+/// listen while the others serve already.
 struct Plan {
-    listeners: Vec<Bound>,
+    addresses: Vec<SocketAddr>,
     config: Config,
-    stopped: UnixStream,
     placement: Placement,
+    /// By shard; each takes its own out, so that a listener ends with its shard's.
+    sockets: Mutex<Vec<Sockets>>,
 }
 
-async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) -> Result<()> {
+/// The sockets of one shard.
+#[derive(Default)]
+struct Sockets {
+    listeners: Vec<OwnedFd>,
+    /// Where stops are heard of: on the first shard.
+    stopped: Option<OwnedFd>,
+}
+
+impl Plan {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "handed over once, when a shard starts"
+    )]
+    fn new(
+        bound: Vec<Bound>,
+        stopped: UnixStream,
+        config: Config,
+        placement: Placement,
+    ) -> Result<Plan> {
+        let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
+        let listen = |&address: &SocketAddr| {
+            let context = |error| Error::io(format!("cannot listen on {address} once more"), error);
+            socket::listen(address).map_err(context)
+        };
+        let first = Sockets {
+            listeners: bound.into_iter().map(|bound| bound.socket).collect(),
+            stopped: Some(stopped.into()),
+        };
+        let mut sockets = vec![first];
+        for _ in 1..placement.shard_count() {
+            let listeners = addresses.iter().map(listen).collect::<Result<_>>()?;
+            sockets.push(Sockets {
+                listeners,
+                stopped: None,
+            });
+        }
+        Ok(Plan {
+            addresses,
+            config,
+            placement,
+            sockets: Mutex::new(sockets),
+        })
+    }
+
+    fn take_sockets(&self, shard: ShardId) -> Sockets {
+        let mut sockets = self
+            .sockets
+            .lock()
+            .expect("nothing panics while it is locked");
+        std::mem::take(&mut sockets[shard.index()])
+    }
+}
+
+async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
     let config = &plan.config;
     let shutdown = Rc::new(Shutdown::new());
     let counters = Rc::new(Counters::default());
     let everywhere = Sharded::start(Rc::clone(&shutdown));
     Sharded::start(Rc::clone(&counters));
-    let listeners = listen(shard, &plan.listeners)?;
     let shared = Rc::new(Shared {
         service,
         limits: Rc::new(config.limits.clone()),
         memo: Rc::default(),
         write_timeout: config.write_timeout,
         linger: config.linger,
+        announce: config.announce,
         pool: runtime::pool(),
         standing: Standing::new(config.server_name.as_ref()),
         counters,
         connections: Connections::new(config.connections_max.div_ceil(runtime::shard_count())),
         shutdown: Rc::clone(&shutdown),
     });
+    let Sockets { listeners, stopped } = plan.take_sockets(shard);
+    let listeners = listeners.into_iter().map(TcpListener::adopt);
     let accepts: Vec<_> = listeners
-        .into_iter()
         .map(|it| runtime::spawn(accept(it, Rc::clone(&shared))))
         .collect();
-    if shard == ShardId::ZERO {
+    if let Some(stopped) = stopped {
         // Every shard has started when each has answered.
         everywhere.on_all(|_| ()).await;
-        announce(&plan)?;
-        let stopped = plan.stopped.try_clone();
-        let stopped = stopped.map_err(|error| Error::io("cannot listen for signals", error))?;
-        runtime::spawn(pass_on_stops(TcpStream::adopt(stopped.into()), everywhere)).detach();
+        announce(&plan);
+        runtime::spawn(pass_on_stops(TcpStream::adopt(stopped), everywhere)).detach();
     }
     shutdown.reached(Phase::Draining).await;
     for accept in accepts {
@@ -258,40 +307,23 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
     let grace = runtime::spawn(drop_after(config.grace, Rc::clone(&shutdown)));
     shared.connections.none_left().await;
     drop(grace);
-    Ok(())
-}
-
-/// This shard's listeners: the first shard's were made with the server, the others join them.
-fn listen(shard: ShardId, bound: &[Bound]) -> Result<Vec<TcpListener>> {
-    let listen = |bound: &Bound| {
-        let socket = match shard {
-            ShardId::ZERO => bound.socket.try_clone(),
-            _ => socket::listen(bound.address),
-        };
-        let context = || format!("shard {shard} cannot listen on {}", bound.address);
-        socket
-            .map(TcpListener::adopt)
-            .map_err(|error| Error::io(context(), error))
-    };
-    bound.iter().map(listen).collect()
 }
 
 /// Prints the one line that says that the server is ready.
-fn announce(plan: &Plan) -> Result<()> {
+fn announce(plan: &Plan) {
     if !plan.config.announce {
-        return Ok(());
+        return;
     }
     let mut line = String::from("listening on ");
-    for (index, bound) in plan.listeners.iter().enumerate() {
+    for (index, address) in plan.addresses.iter().enumerate() {
         let and = if index == 0 { "" } else { " and " };
-        write!(line, "{and}{}", bound.address).expect("writing to a string cannot fail");
+        write!(line, "{and}{address}").expect("writing to a string cannot fail");
     }
     let driver = runtime::driver_name();
     let line = format!("{line}, {}, driver {driver}\n", plan.placement);
     let mut out = io::stdout().lock();
-    let written = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-    // Nobody reads it: that is no reason not to serve.
-    written.or(Ok(()))
+    // If nobody can read it, that is no reason not to serve.
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Turns bytes from signals and stoppers into the phases of a stop, on all shards.
@@ -299,9 +331,10 @@ async fn pass_on_stops(mut stops: TcpStream, everywhere: Sharded<Rc<Shutdown>>) 
     let mut next = Phase::Draining;
     while let Ok(Some(bytes)) = stops.recv().await {
         for _ in &*bytes {
-            everywhere
-                .on_all(move |shutdown| shutdown.advance(next))
-                .await;
+            // Not awaited: a shard that is busy must not hold up the next phase on the others.
+            let phase = next;
+            let advance = async move { everywhere.on_all(move |it| it.advance(phase)).await };
+            runtime::spawn(advance).detach();
             next = Phase::Dropping;
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Shared<S> {
     pub(super) memo: Rc<Memo>,
     pub(super) write_timeout: Duration,
     pub(super) linger: Duration,
+    /// Whether to tell people on standard error what they should know.
+    pub(super) announce: bool,
     pub(super) pool: Pool,
     pub(super) standing: Standing,
     pub(super) counters: Rc<Counters>,
@@ -53,6 +55,8 @@ pub(super) struct Session<S: Service> {
     stop: Listener,
     /// How much the peer had taken when we last looked, and since when it has taken no more.
     taken: (u64, Instant),
+    /// Whether input was looked for once more since the server began to stop.
+    looked_again: bool,
     /// How the session will have ended, should it end now.
     end: End,
 }
@@ -95,6 +99,7 @@ impl<S: Service> Session<S> {
             content: Gathered::Nothing,
             state: State::Pumping,
             taken: (0, now),
+            looked_again: false,
             end: End::Stopped,
         }
     }
@@ -122,7 +127,7 @@ impl<S: Service> Session<S> {
             self.serve(now);
             // With much output waiting the protocol takes up no request; once it is moved, it may.
             let held_back = self.connection.output_len() >= self.shared.limits.output_len_max;
-            let moved = self.send_output();
+            let moved = self.send_output(now);
             if let State::Handling(_) = self.state {
                 return Ok(Poll::Ready(()));
             }
@@ -149,16 +154,22 @@ impl<S: Service> Session<S> {
                 self.connection.handle_end();
             }
             Poll::Ready(Err(_)) => return Err(End::Broken),
-            Poll::Pending => return self.idle(),
+            Poll::Pending => return self.idle(context),
         }
         Ok(Poll::Ready(()))
     }
 
     /// Everything that was read is answered: the moment at which a server that stops may end the
     /// connection.
-    fn idle(&mut self) -> Step {
+    fn idle(&mut self, context: &Context<'_>) -> Step {
         match self.stop.phase() {
             Phase::Running => return Ok(Poll::Pending),
+            Phase::Draining if !self.looked_again => {
+                // What the kernel holds for a receive that was armed just now comes next turn.
+                self.looked_again = true;
+                context.waker().wake_by_ref();
+                return Ok(Poll::Pending);
+            }
             Phase::Draining if self.connection.is_idle() => self.state = State::Flushing,
             Phase::Draining => {
                 self.connection.send_close();
@@ -232,15 +243,21 @@ impl<S: Service> Session<S> {
             unreachable!("called while handling only")
         };
         let handler = handler.as_mut();
-        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| handler.poll(context))) else {
-            self.state = State::Pumping;
-            self.answer_panic(now);
-            return Poll::Ready(());
-        };
-        polled.map(|response| {
-            self.state = State::Pumping;
-            self.answer(response, now);
-        })
+        match catch_unwind(AssertUnwindSafe(|| handler.poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(response)) if self.drop_handler() => self.answer(response, now),
+            _ => {
+                self.drop_handler();
+                self.answer_panic(now);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Drops the handler's future, which is the user's code and may panic. Tells whether it has not.
+    fn drop_handler(&mut self) -> bool {
+        let state = std::mem::replace(&mut self.state, State::Pumping);
+        catch_unwind(AssertUnwindSafe(|| drop(state))).is_ok()
     }
 
     #[inline]
@@ -257,7 +274,7 @@ impl<S: Service> Session<S> {
         let standing = self.shared.standing.lines(now);
         let length = Length::Known(content.len() as u64);
         self.end = End::Finished;
-        if self.stop.phase() >= Phase::Draining {
+        if self.stop.phase() >= Phase::Draining && !self.connection.has_input() {
             self.connection.send_close();
         }
         self.connection
@@ -278,8 +295,12 @@ impl<S: Service> Session<S> {
     /// Moves the protocol's output to the stream, unless the peer does not keep up. Tells whether
     /// anything was moved.
     #[inline]
-    fn send_output(&mut self) -> bool {
+    fn send_output(&mut self, now: Instant) -> bool {
         let mut any = false;
+        if self.stream.unsent_len() == 0 {
+            // From here on the peer has to take something: an answer's time begins with it.
+            self.taken = (self.stream.sent_total(), now);
+        }
         while self.stream.unsent_len() <= UNSENT_MAX
             && let Some(output) = self.connection.poll_output()
         {
@@ -290,7 +311,7 @@ impl<S: Service> Session<S> {
     }
 
     fn poll_flushed(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        let sent = self.send_output();
+        let sent = self.send_output(now);
         if !sent && broken(self.stream.poll_unsent(0, context))?.is_pending() {
             return Ok(Poll::Pending);
         }
@@ -379,6 +400,7 @@ impl<S: Service> Future for Session<S> {
 
 impl<S: Service> Drop for Session<S> {
     fn drop(&mut self) {
+        self.drop_handler();
         self.shared.counters.count_end(self.end);
         self.shared.connections.closed();
     }

@@ -25,14 +25,20 @@ impl EventFd {
 
     /// Adds one. The counter cannot overflow: the reader resets it and writers add ones.
     pub(crate) fn notify(&self) {
-        let one = 1_u64;
-        // SAFETY: writes eight bytes from a live local.
-        let written = unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
-        assert_eq!(written, 8, "eventfd: {}", io::Error::last_os_error());
+        notify(u64::from(self.fd.as_raw_fd().unsigned_abs()));
     }
 
     /// The descriptor, for the ring to read from.
     pub(crate) fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// Adds one to the eventfd whose number stands in the lower half of `number`.
+pub(crate) fn notify(number: u64) {
+    let fd = RawFd::try_from(number & u64::from(u32::MAX)).expect("it was a descriptor's number");
+    let one = 1_u64;
+    // SAFETY: writes eight bytes from a live local.
+    let written = unsafe { libc::write(fd, (&raw const one).cast(), 8) };
+    assert_eq!(written, 8, "eventfd: {}", io::Error::last_os_error());
 }

@@ -22,6 +22,20 @@ pub(crate) fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// What to change after this error, in brackets; nothing if we do not know.
+pub(crate) fn advice(error: &std::io::Error) -> &'static str {
+    if is_out_of_descriptors(error) {
+        " (raise the limit on open files: `ulimit -n`)"
+    } else {
+        ""
+    }
+}
+
+/// Whether an error means that no descriptor is left: for this process, or for the system.
+pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

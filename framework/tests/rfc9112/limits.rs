@@ -132,7 +132,7 @@ fn chunk_headers_may_outweigh_their_data_by_so_much() {
 }
 
 #[test]
-#[should_panic(expected = "head_len_max is 65536 and may be at most 65535")]
+#[should_panic(expected = "limit head_len_max is 65536: it must be 16 to 65535")]
 fn a_head_cannot_be_allowed_to_be_longer_than_64_kib() {
     let limits = Limits {
         head_len_max: 65_536,
@@ -142,7 +142,7 @@ fn a_head_cannot_be_allowed_to_be_longer_than_64_kib() {
 }
 
 #[test]
-#[should_panic(expected = "field_count_max is 129 and may be at most 128")]
+#[should_panic(expected = "limit field_count_max is 129: it must be 1 to 128")]
 fn fields_cannot_be_allowed_to_be_more_than_128() {
     let limits = Limits {
         field_count_max: 129,

@@ -52,6 +52,32 @@ fn every_other_request_is_answered_and_the_shards_live() {
 }
 
 #[test]
+fn a_panic_in_the_drop_of_a_handler_ends_nothing_else() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("planted in a drop");
+        }
+    }
+    async fn never() -> &'static str {
+        let _bomb = Bomb;
+        std::future::pending().await
+    }
+    async fn soon() -> &'static str {
+        let _bomb = Bomb;
+        "never seen"
+    }
+    let server = start(|_| Router::new(()).get("/never", never).get("/soon", soon));
+    assert_eq!(server.connect().get("/soon").status, 500);
+    let mut client = server.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: t\r\n\r\n");
+    server.stopper.stop();
+    server.stopper.stop();
+    assert_eq!(client.answer(), None);
+    server.join().unwrap();
+}
+
+#[test]
 fn a_panic_in_an_async_handler_is_a_500_too() {
     async fn later() -> &'static str {
         sunstar::runtime::yield_now().await;

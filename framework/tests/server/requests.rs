@@ -6,7 +6,7 @@ use sunstar::http::{Limits, StatusCode, header};
 use sunstar::runtime::{self, current_shard};
 use sunstar::server::{Config, Counters, End};
 use sunstar::service::{Bytes, Path};
-use sunstar::{Router, ShardId, Sharded};
+use sunstar::{Router, Server, ShardId, Sharded};
 
 use crate::harness::{config, start, start_with};
 
@@ -83,6 +83,71 @@ fn content_over_the_limit_is_refused_with_413() {
     );
     assert_eq!(server.connect().post("/", &"a".repeat(1000)).status, 200);
     assert_eq!(server.connect().post("/", &"a".repeat(1001)).status, 413);
+}
+
+#[test]
+fn limits_that_no_connection_can_live_with_are_refused_at_the_start() {
+    for (limits, message) in [
+        (
+            Limits {
+                pipelined_len_max: 0,
+                ..Limits::default()
+            },
+            "pipelined_len_max is 0",
+        ),
+        (
+            Limits {
+                output_len_max: 0,
+                ..Limits::default()
+            },
+            "output_len_max is 0",
+        ),
+        (
+            Limits {
+                head_len_max: 70_000,
+                ..Limits::default()
+            },
+            "head_len_max is 70000",
+        ),
+        (
+            Limits {
+                field_count_max: 1000,
+                ..Limits::default()
+            },
+            "field_count_max is 1000",
+        ),
+    ] {
+        let server = Server::bind_with(
+            Config {
+                limits,
+                ..config(1)
+            },
+            "127.0.0.1:0",
+        )
+        .unwrap();
+        let error = server
+            .serve(|_| Router::new(()).get("/", || "hello"))
+            .unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn no_more_connections_are_accepted_than_may_be_open() {
+    let server = start_with(
+        Config {
+            connections_max: 1,
+            ..config(1)
+        },
+        |_| Router::new(()).get("/", || "hello"),
+    );
+    let mut first = server.connect();
+    assert_eq!(first.get("/").content, "hello");
+    let mut second = server.connect();
+    second.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(first.get("/").content, "hello");
+    drop(first);
+    assert_eq!(second.answer().unwrap().content, "hello");
 }
 
 #[test]

@@ -62,6 +62,32 @@ fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
     server.join().unwrap();
 }
 
+#[test]
+fn requests_that_were_read_before_the_stop_are_all_answered() {
+    async fn slow() -> &'static str {
+        sunstar::runtime::sleep(Duration::from_millis(50)).await;
+        "slow"
+    }
+    let server = start(|_| Router::new(()).get("/slow", slow).get("/", || "hello"));
+    let mut client = server.connect();
+    let request = |path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.send(["/slow", "/", "/"].map(request).concat());
+    // Later connections of both shards are answered: by then those bytes were read.
+    for _ in 0..10 {
+        assert_eq!(server.connect().get("/").content, "hello");
+    }
+    server.stopper.stop();
+    let answers: Vec<_> = std::iter::from_fn(|| client.answer()).collect();
+    let contents: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.content.as_str())
+        .collect();
+    assert_eq!(contents, ["slow", "hello", "hello"]);
+    assert_eq!(answers[2].field("Connection"), Some("close"));
+    drop(client);
+    server.join().unwrap();
+}
+
 /// A request of a later connection is answered: by then those sent before it were read.
 fn waiting_is_read(later: &mut crate::harness::Client) -> String {
     later.get("/").content

@@ -37,6 +37,33 @@ fn a_busy_connection_outlives_every_timeout() {
 }
 
 #[test]
+fn the_time_to_take_an_answer_begins_with_the_answer() {
+    async fn slow() -> String {
+        sunstar::runtime::sleep(3 * SHORT).await;
+        "x".repeat(100_000)
+    }
+    let config = Config {
+        write_timeout: SHORT,
+        ..config(1)
+    };
+    let make = |_| {
+        Router::new(())
+            .get("/large", || "x".repeat(100_000))
+            .get("/slow", slow)
+    };
+    let server = start_with(config, make);
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    assert_eq!(idle.get("/large").content.len(), 100_000);
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * SHORT {
+        busy.get("/large");
+    }
+    assert_eq!(idle.get("/large").content.len(), 100_000);
+    assert_eq!(idle.get("/slow").content.len(), 100_000);
+    assert_eq!(idle.get("/large").content.len(), 100_000);
+}
+
+#[test]
 fn a_peer_that_takes_nothing_is_cut_off() {
     let large = "x".repeat(1 << 20);
     let make = move |_| {

@@ -84,7 +84,9 @@ impl Connection {
     /// # Panics
     /// If the limits are over what they may be at most.
     pub fn new(pool: Pool, limits: Rc<Limits>, now: Instant) -> Connection {
-        limits.check();
+        limits
+            .check()
+            .expect("limits that a connection can live with");
         Connection {
             pool,
             limits,
@@ -316,6 +318,12 @@ impl Connection {
         self.receiver.is_between_requests() && self.sender.is_idle()
     }
 
+    /// Whether input waits to be read: the beginning of another request, perhaps a whole one.
+    #[inline]
+    pub fn has_input(&self) -> bool {
+        self.receiver.held_len() > 0
+    }
+
     /// How much output waits to be taken.
     #[inline]
     pub fn output_len(&self) -> usize {
@@ -362,7 +370,8 @@ impl Connection {
         // What follows a CONNECT may be meant for the other end of a tunnel.
         self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
         self.expects_continue = terms.expects_continue;
-        self.since = self.now;
+        // A request that waited behind another begins when that one was answered.
+        self.since = self.now.max(self.since);
     }
 
     fn poll_content(&mut self) -> Option<Event> {
