@@ -84,7 +84,8 @@ impl Executor {
         self.polls.get()
     }
 
-    /// Drops every task, those that other threads have woken included. Must run in the shard's scope.
+    /// Drops every task, those that other threads have woken included. Must run in the shard's
+    /// scope.
     pub(crate) fn clear(&self, woken: &WakeQueue) {
         while self.task_count() > 0 || self.is_ready() || woken.is_waiting() {
             let wakers: Vec<_> = self.alive.borrow_mut().drain().collect();

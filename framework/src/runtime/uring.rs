@@ -25,8 +25,8 @@ use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Wait, number, opcode, 
 const BELL_MESSAGE: u64 = u64::MAX;
 /// The doorbell rang, by its eventfd.
 const BELL_EVENT: u64 = u64::MAX - 1;
-/// The upper half of a message's own completion, which comes only if it failed; in the lower half is
-/// the eventfd that rings the same doorbell.
+/// The upper half of a message's own completion, which comes only if it failed; in the lower half
+/// is the eventfd that rings the same doorbell.
 const BELL_FAILED: u64 = u32::MAX as u64;
 /// Nobody waits for this completion.
 const IGNORED: u64 = u64::MAX - 2;

@@ -254,7 +254,7 @@ impl<S: Service> Session<S> {
         Poll::Ready(())
     }
 
-    /// Drops the handler's future, which is the user's code and may panic. Tells whether it has not.
+    /// Drops the handler's future, which is the user's code and may panic. Tells that it has not.
     fn drop_handler(&mut self) -> bool {
         let state = std::mem::replace(&mut self.state, State::Pumping);
         catch_unwind(AssertUnwindSafe(|| drop(state))).is_ok()
