@@ -195,11 +195,19 @@ mod tests {
         assert_eq!(seen, (200, String::new()));
     }
 
+    /// How often to ask for what is about to happen before giving up.
+    const ASK_MAX: usize = 100_000;
+
     /// Asks until the stats are these: then the other shard has come as far.
     async fn wait_for(router: &Router<Challenge>, expected: &str) {
-        while answer(router, Request::get("/stats")).await.1 != expected {
-            yield_now().await;
+        let mut seen = String::new();
+        for _ in 0..ASK_MAX {
+            seen = answer(router, Request::get("/stats")).await.1;
+            if seen == expected {
+                return;
+            }
         }
+        panic!("{seen}, not {expected}");
     }
 
     #[test]
@@ -209,6 +217,11 @@ mod tests {
             for number in 0..100 {
                 post(&router, shard.index() + number % 50, 0.1).await;
             }
+            let here = challenge.local(|challenge| challenge.tally.gauges());
+            assert_eq!(
+                here.event_count, 100,
+                "an event belongs to the shard that received it"
+            );
             let expected = r#"{"totalRequests":200,"uniqueUsers":51,"sum":20,"avg":0.1}"#;
             wait_for(&router, expected).await;
         });
@@ -271,9 +284,13 @@ mod tests {
                 assert!(poll.await.is_pending());
                 drop(reset);
             }
-            while challenge.local(|challenge| challenge.tally.gauges().event_count) > 0 {
-                yield_now().await;
+            let counts = |challenge: &mut Challenge| challenge.tally.gauges().event_count;
+            for _ in 0..ASK_MAX {
+                if challenge.map(counts).await == [0, 0] {
+                    return;
+                }
             }
+            panic!("a shard has not been told");
         });
     }
 

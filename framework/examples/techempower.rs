@@ -30,9 +30,11 @@ fn main() -> Result<()> {
         })
 }
 
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+
 fn plaintext() -> Response {
     Response::new(StatusCode::OK)
-        .with_field(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))
+        .with_field(header::CONTENT_TYPE, TEXT)
         .with_content("Hello, World!")
 }
 

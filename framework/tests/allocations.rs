@@ -67,7 +67,7 @@ fn count() -> String {
 fn ask(stream: &mut TcpStream, request: &str, end: &str, times: usize) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
-    let mut piece = [0; 65_536];
+    let mut piece = [0; 8192];
     while answer.matches(end).count() < times {
         let read = stream.read(&mut piece).unwrap();
         assert_ne!(read, 0, "{answer}");

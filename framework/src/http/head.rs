@@ -1,7 +1,8 @@
 //! [`Head`]: the head of a request, as the bytes that came from the wire.
 //!
-//! What must hold: every [`Span`] lies inside `bytes`; every line ends with CRLF; field names are tokens and field values hold
-//! no CR, LF or NUL (the parser has checked both, RFC 9110 section 5).
+//! What must hold: every [`Span`] lies inside `bytes`; every line ends with CRLF;
+//! field names are tokens and field values hold no CR, LF or NUL (the parser has checked all of
+//! it, RFC 9110 section 5).
 
 use std::ops::Range;
 

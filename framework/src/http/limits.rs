@@ -39,12 +39,12 @@ pub struct Limits {
     pub pipelined_len_max: usize,
     /// How much output may wait before the next request is taken up: 256 KiB.
     pub output_len_max: usize,
-    /// How long a head may take from its first byte on (then 408), and how long the first head of
-    /// a connection may take to begin (then a silent close): 10 s.
+    /// How long a head may take from its first byte on: 10 s, then 408.
     pub header_timeout: Duration,
     /// How long the content of a request may take from the end of its head on: 30 s, then 408.
     pub content_timeout: Duration,
-    /// How long a connection may stay idle between two requests: 90 s, then a silent close.
+    /// How long a connection may stay idle, before its first request (clients open some ahead of
+    /// need) as between two: 90 s, then a silent close.
     pub idle_timeout: Duration,
 }
 

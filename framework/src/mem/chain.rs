@@ -82,10 +82,10 @@ impl Chain {
     #[inline]
     pub fn pop(&mut self) -> Option<Buf> {
         if self.segments.is_empty() {
-            self.seal();
-        }
-        if self.segments.is_empty() {
-            return None;
+            // Nothing was linked, as with most answers: all there is stands in the tail.
+            let tail = self.tail.take().filter(|tail| !tail.is_empty())?;
+            self.len = 0;
+            return Some(tail.freeze());
         }
         let first = self.segments.remove(0);
         self.len -= first.len();

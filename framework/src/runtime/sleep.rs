@@ -14,6 +14,8 @@ use super::timer::TimerKey;
 pub struct Sleep {
     deadline: Instant,
     timer: Option<TimerKey>,
+    /// When the timer was set to fire: `deadline`, or earlier if that has moved away since.
+    fires: Instant,
 }
 
 /// Waits until `deadline`; at once when it has passed. Resolution: 1,024 ns, never early.
@@ -24,6 +26,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep {
         deadline,
         timer: None,
+        fires: deadline,
     }
 }
 
@@ -47,6 +50,14 @@ impl Sleep {
             self.cancel();
         }
         self.deadline = deadline;
+    }
+
+    /// Whether a timer waits that will wake the task which polled last, at `deadline` or before.
+    ///
+    /// For a task whose waker never changes: it need not poll again before it is woken.
+    #[inline]
+    pub(crate) fn is_set(&self, now: Instant) -> bool {
+        self.timer.is_some() && now < self.fires
     }
 
     fn cancel(&mut self) {
@@ -73,6 +84,7 @@ impl Future for Sleep {
                 .is_some_and(|timer| timers.rewake(timer, context.waker()));
             if !waits {
                 self.timer = Some(timers.insert(self.deadline, context.waker().clone()));
+                self.fires = self.deadline;
             }
             Poll::Pending
         })

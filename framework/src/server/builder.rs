@@ -230,6 +230,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
     let shared = Rc::new(Shared {
         service,
         limits: Rc::new(config.limits.clone()),
+        memo: Rc::default(),
         write_timeout: config.write_timeout,
         linger: config.linger,
         pool: runtime::pool(),

@@ -17,7 +17,7 @@ use super::accept::Connections;
 use super::counters::{Counters, End};
 use super::shutdown::{Listener, Phase, Shutdown};
 use super::standing::Standing;
-use crate::http::h1::Connection;
+use crate::http::h1::{Connection, Memo};
 use crate::http::{Event, Head, Length, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
@@ -28,6 +28,7 @@ use crate::service::{Content, Reply, Request, Response, Service};
 pub(super) struct Shared<S> {
     pub(super) service: S,
     pub(super) limits: Rc<Limits>,
+    pub(super) memo: Rc<Memo>,
     pub(super) write_timeout: Duration,
     pub(super) linger: Duration,
     pub(super) pool: Pool,
@@ -84,7 +85,8 @@ impl<S: Service> Session<S> {
     pub(super) fn new(stream: TcpStream, shared: Rc<Shared<S>>) -> Session<S> {
         let now = runtime::now();
         Session {
-            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now),
+            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now)
+                .with_memo(Rc::clone(&shared.memo)),
             timer: runtime::sleep_until(now + shared.limits.idle_timeout),
             stop: Listener::new(&shared.shutdown),
             stream,
@@ -117,12 +119,14 @@ impl<S: Service> Session<S> {
     /// Serves what was received, sends what was answered, receives more.
     fn pump(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         loop {
-            let served = self.serve(now);
-            let sent = self.send_output();
+            self.serve(now);
+            // With much output waiting the protocol takes up no request; once it is moved, it may.
+            let held_back = self.connection.output_len() >= self.shared.limits.output_len_max;
+            let moved = self.send_output();
             if let State::Handling(_) = self.state {
                 return Ok(Poll::Ready(()));
             }
-            if !served && !sent {
+            if !(held_back && moved) {
                 break;
             }
         }
@@ -165,12 +169,9 @@ impl<S: Service> Session<S> {
         Ok(Poll::Ready(()))
     }
 
-    /// Handles the protocol's events until a handler has to be waited for. Tells whether there were
-    /// any.
-    fn serve(&mut self, now: Instant) -> bool {
-        let mut any = false;
+    /// Handles the protocol's events until a handler has to be waited for.
+    fn serve(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
-            any = true;
             match event {
                 Event::Request(head) => self.head = Some(head),
                 Event::Content(content) => self.gather(content),
@@ -186,7 +187,6 @@ impl<S: Service> Session<S> {
                 break;
             }
         }
-        any
     }
 
     fn gather(&mut self, more: Buf) {
@@ -333,6 +333,10 @@ impl<S: Service> Session<S> {
             return Ok(Poll::Pending);
         };
         self.timer.reset(deadline);
+        if self.timer.is_set(now) {
+            // A task's waker stays the same, so there is nothing to tell the timer.
+            return Ok(Poll::Pending);
+        }
         if Pin::new(&mut self.timer).poll(context).is_pending() {
             return Ok(Poll::Pending);
         }

@@ -5,9 +5,11 @@ use crate::harness::exchange_and_end;
 const SEEDS: [&str; 6] = [
     "GET /a?b=%20c HTTP/1.1\r\nHost: example.org:80\r\nConnection: keep-alive, x\r\nA: b\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n",
-    "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\nTE: x\r\n\r\n",
-    "\r\nHEAD http://h/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.9\r\nHost: h\r\n\r\n",
+    "\r\nHEAD http://h/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\
+     GET / HTTP/1.9\r\nHost: h\r\n\r\n",
     "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\nContent-Length: 2\r\n\r\nhi",
 ];
 

@@ -2,10 +2,11 @@
 //!
 //! The session echoes: the content of its answer is `METHOD target content`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sunstar::http::h1::Connection;
+use sunstar::http::h1::{Connection, Memo};
 use sunstar::http::{Event, Fields, Head, Length, Limits, Method, StatusCode};
 use sunstar::mem::{Buf, Pool};
 
@@ -41,6 +42,20 @@ pub(crate) fn exchange_and_end(input: impl AsRef<[u8]>) -> String {
     })
 }
 
+thread_local! {
+    /// The memo that sessions share, while there is one.
+    static MEMO: RefCell<Option<Rc<Memo>>> = const { RefCell::new(None) };
+}
+
+/// What `play` makes of the input when heads are recalled: must be `whole` every time.
+fn agreed_from_memory(whole: &str, play: impl Fn() -> String) {
+    MEMO.set(Some(Rc::default()));
+    for time in 0..20 {
+        assert_eq!(play(), whole, "with a memo, for the {time}th time");
+    }
+    MEMO.set(None);
+}
+
 /// What `play` makes of `input`, which must be the same for all ways to cut it.
 fn agreed(input: &[u8], play: impl Fn(&[&[u8]]) -> String) -> String {
     let whole = play(&[input]);
@@ -52,6 +67,7 @@ fn agreed(input: &[u8], play: impl Fn(&[&[u8]]) -> String) -> String {
         "byte by byte: {}",
         shown.escape_ascii()
     );
+    agreed_from_memory(&whole, || play(&[input]));
     let near = CUT_EVERYWHERE_MAX / 2;
     for at in 1..input.len() {
         if at < near || input.len() - at < near || at.is_multiple_of(997) {
@@ -98,8 +114,12 @@ impl Session {
         )]
         let now = Instant::now();
         let pool = Pool::new();
+        let connection = Connection::new(pool.clone(), Rc::new(limits.clone()), now);
         Session {
-            connection: Connection::new(pool.clone(), Rc::new(limits.clone()), now),
+            connection: match MEMO.with_borrow(Option::clone) {
+                Some(memo) => connection.with_memo(memo),
+                None => connection,
+            },
             now,
             pool,
             output: Vec::new(),

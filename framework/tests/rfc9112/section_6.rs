@@ -199,7 +199,8 @@ fn a_malformed_coding_is_refused() {
 fn http_1_0_has_no_transfer_coding() {
     for value in ["chunked", "foo", ""] {
         let request = format!(
-            "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: {value}\r\n\r\n0\r\n\r\n"
+            "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: {value}\r\n\r\n\
+             0\r\n\r\n"
         );
         let refused = "400 malformed or misplaced Transfer-Encoding | closed";
         assert_eq!(exchange(request), refused, "{value:?}");

@@ -101,7 +101,8 @@ fn an_answer_says_whether_the_connection_stays() {
 fn pipelined_requests_are_answered_in_order() {
     let input = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n\
                  POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello\
-                 POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\
+                 POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 5\r\nhello\r\n0\r\n\r\n\
                  HEAD /4 HTTP/1.1\r\nHost: h\r\n\r\n\
                  GET /5 HTTP/1.1\r\nHost: h\r\n\r\n";
     let wanted = "200 GET /1 | 200 POST /2 hello | 200 POST /3 hello | 200 | 200 GET /5 | open";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sunstar::http::{Fields, Length, Limits, StatusCode};
+use sunstar::mem::Buf;
 
 use crate::harness::{Session, get};
 
@@ -29,7 +30,7 @@ fn wait_for(session: &mut Session, timeout: Duration) {
 #[test]
 fn a_new_connection_without_a_request_closes_in_silence() {
     let mut session = session();
-    wait_for(&mut session, Duration::from_secs(10));
+    wait_for(&mut session, Duration::from_secs(90));
     assert_eq!(session.brief(), "closed");
 }
 
@@ -128,6 +129,26 @@ fn nothing_is_due_while_a_request_is_being_answered() {
     assert!(!session.connection.is_finished());
 }
 
+/// A peer that does not read its answers is not one that does not send its requests.
+#[test]
+fn nothing_is_due_while_a_request_waits_for_output_to_be_taken() {
+    let mut session = session();
+    let input = session.pool.copy(get("").repeat(2).as_bytes());
+    session.connection.handle_input(input, session.now);
+    assert!(session.connection.poll_event().is_some());
+    let len = Limits::default().output_len_max;
+    session.connection.send_head(
+        StatusCode::OK,
+        &Fields::new(),
+        Length::Known(len as u64),
+        b"",
+    );
+    session.connection.send_data(Buf::from(vec![0; len]));
+    session.connection.send_end(session.now);
+    assert!(session.connection.poll_event().is_none());
+    assert_eq!(session.connection.poll_deadline(), None);
+}
+
 #[test]
 fn a_head_that_waited_behind_an_answer_is_timed_from_the_end_of_the_answer() {
     let mut session = session();
@@ -164,7 +185,7 @@ fn a_finished_connection_waits_for_nothing() {
 #[test]
 fn a_timeout_without_end_is_none() {
     let mut session = Session::new(&Limits {
-        header_timeout: Duration::MAX,
+        idle_timeout: Duration::MAX,
         ..Limits::default()
     });
     assert_eq!(session.connection.poll_deadline(), None);

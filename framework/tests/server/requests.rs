@@ -114,6 +114,9 @@ fn an_async_handler_asks_the_other_shards() {
 
 #[test]
 fn the_counters_of_all_shards_add_up() {
+    fn shard(Path(any): Path<String>) -> String {
+        format!("{any} on {}", current_shard())
+    }
     async fn requests(_: Sharded<()>) -> String {
         let counters = Counters::of_all_shards();
         let open: u64 = counters.map(|counters| counters.open()).await.iter().sum();
@@ -126,9 +129,6 @@ fn the_counters_of_all_shards_add_up() {
             .get("/", requests)
             .get("/shard/{any}", shard)
     });
-    fn shard(Path(any): Path<String>) -> String {
-        format!("{any} on {}", current_shard())
-    }
     let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
         assert!(client.get("/shard/x").content.starts_with("x on "));

@@ -4,9 +4,9 @@
 //! bare LF; a size that does not fit is an error; what the chunk headers weigh is bounded by what
 //! they frame.
 
-use super::super::{Error, Limits};
 use super::grammar::{is_tchar, is_value_byte};
 use super::parse::split_off;
+use crate::http::{Error, Limits};
 use crate::mem::Buf;
 
 /// What a decoder has to say about its input.

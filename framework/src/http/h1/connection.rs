@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_TYPE};
 
-use super::super::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use super::grammar;
+use super::memo::Memo;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
 use super::terms::Framing;
+use crate::http::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -29,10 +30,36 @@ use crate::mem::{Buf, Pool};
 ///
 /// An answer may be given before the content of its request is there or read: what is left of the
 /// content is then drained, or the connection closes.
-#[expect(clippy::struct_excessive_bools, reason = "they change independently")]
+///
+/// # Examples
+/// ```
+/// # use std::{rc::Rc, time::Instant};
+/// use sunstar::http::{Event, Fields, Length, Limits, StatusCode, h1::Connection};
+/// use sunstar::mem::{Buf, Pool};
+///
+/// let now = Instant::now();
+/// let mut connection = Connection::new(Pool::new(), Rc::new(Limits::default()), now);
+/// connection.handle_input(Buf::from("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"), now);
+/// while let Some(event) = connection.poll_event() {
+///     match event {
+///         Event::Request(head) => assert_eq!(head.path(), "/hello"),
+///         Event::Content(_) => {}
+///         Event::End => {
+///             connection.send_head(StatusCode::OK, &Fields::new(), Length::Known(2), b"");
+///             connection.send_data(Buf::from("hi"));
+///             connection.send_end(now);
+///         }
+///         Event::Error(error) => connection.send_error(error, b""),
+///     }
+/// }
+/// let output = connection.poll_output().expect("an answer");
+/// assert_eq!(&output[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+/// assert!(connection.is_idle());
+/// ```
 pub struct Connection {
     pool: Pool,
     limits: Rc<Limits>,
+    memo: Option<Rc<Memo>>,
     receiver: Receiver,
     sender: Sender,
     /// An error that was not polled yet.
@@ -45,8 +72,6 @@ pub struct Connection {
     expects_continue: bool,
     /// Whether the session wants to end.
     is_closing: bool,
-    /// Whether no head was read yet.
-    is_fresh: bool,
     /// When input last came.
     now: Instant,
     /// When what is waited for began.
@@ -63,6 +88,7 @@ impl Connection {
         Connection {
             pool,
             limits,
+            memo: None,
             receiver: Receiver::new(),
             sender: Sender::new(),
             error: None,
@@ -70,10 +96,17 @@ impl Connection {
             stays: true,
             expects_continue: false,
             is_closing: false,
-            is_fresh: true,
             now,
             since: now,
         }
+    }
+
+    /// The same connection, which learns heads from the others that share `memo`, and they from it.
+    /// They must share their limits as well.
+    #[must_use]
+    pub fn with_memo(mut self, memo: Rc<Memo>) -> Connection {
+        self.memo = Some(memo);
+        self
     }
 
     /// Takes bytes from the peer. Input that comes although none is wanted is kept all the same.
@@ -134,13 +167,13 @@ impl Connection {
     #[inline]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let limits = &*self.limits;
-        let timeout = if self.error.is_some() {
+        let timeout = if self.error.is_some() || self.receiver.held_len() > 0 {
             return None;
-        } else if self.receiver.is_between_requests() && !self.is_fresh {
+        } else if self.is_idle() {
             limits.idle_timeout
         } else if self.receiver.is_at_head() {
             limits.header_timeout
-        } else if self.receiver.is_in_content() && self.receiver.held_len() == 0 {
+        } else if self.receiver.is_in_content() {
             limits.content_timeout
         } else {
             return None;
@@ -289,24 +322,29 @@ impl Connection {
         self.sender.output_len()
     }
 
-    #[doc(hidden)]
-    #[inline]
-    pub fn send_nothing(&mut self, now: Instant) {
-        self.since = now;
-        self.sender.abandon();
-        self.turn_over();
-    } // TEMP
     #[inline]
     fn poll_request(&mut self) -> Option<Event> {
-        if self.sender.output_len() >= self.limits.output_len_max {
+        if self.receiver.is_dry() || self.sender.output_len() >= self.limits.output_len_max {
+            self.receiver.release();
             return None;
         }
+        if let Some(head) =
+            self.receiver
+                .poll_whole_head(self.memo.as_deref(), &self.pool, &self.limits)
+        {
+            self.begin(&head);
+            return Some(Event::Request(head));
+        }
+        self.poll_other_request()
+    }
+
+    /// The next request when it is not here in one piece, or not good.
+    fn poll_other_request(&mut self) -> Option<Event> {
         match self.receiver.poll_head(&self.pool, &self.limits) {
-            Ok(Some(head)) => {
+            Ok(head) => head.map(|head| {
                 self.begin(&head);
-                Some(Event::Request(head))
-            }
-            Ok(None) => None,
+                Event::Request(head)
+            }),
             Err(error) => {
                 self.fail();
                 Some(Event::Error(error))
@@ -324,7 +362,6 @@ impl Connection {
         // What follows a CONNECT may be meant for the other end of a tunnel.
         self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
         self.expects_continue = terms.expects_continue;
-        self.is_fresh = false;
         self.since = self.now;
     }
 

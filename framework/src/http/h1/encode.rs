@@ -5,7 +5,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use super::super::{Fields, HeaderName, StatusCode};
+use crate::http::{Fields, HeaderName, StatusCode};
 use crate::mem::BufMut;
 
 /// What the head says about the length of the content.

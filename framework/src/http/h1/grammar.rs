@@ -67,8 +67,8 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
 }
 
-/// How long the path is in `bytes`, if they are a path which may be followed by `?` and a query (RFC
-/// 3986 section 3).
+/// How long the path is in `bytes`, if they are a path that may be followed by `?` and a query
+/// (RFC 3986 section 3).
 #[inline]
 pub(super) fn path_len(bytes: &[u8]) -> Option<usize> {
     let path = run(bytes, PATH);

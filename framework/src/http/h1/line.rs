@@ -5,10 +5,10 @@
 //! on how the input was cut; a byte that was looked at is not looked at again, except once when its
 //! line is complete.
 
-use super::super::Error;
-use super::super::limits::{EMPTY_LINES_MAX, Limits, METHOD_LEN_MAX};
 use super::grammar;
 use super::parse;
+use crate::http::Error;
+use crate::http::limits::{EMPTY_LINES_MAX, Limits, METHOD_LEN_MAX};
 
 /// What kind of section the lines belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]

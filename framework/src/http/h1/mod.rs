@@ -5,6 +5,7 @@ mod connection;
 mod encode;
 mod grammar;
 mod line;
+mod memo;
 mod parse;
 mod receiver;
 mod section;
@@ -12,3 +13,4 @@ mod sender;
 mod terms;
 
 pub use connection::Connection;
+pub use memo::Memo;

@@ -7,11 +7,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::super::head::{Head, Span, Target, Version};
-use super::super::limits::{FIELD_COUNT_CAP, Limits};
-use super::super::{Error, Method};
 use super::grammar;
 use super::terms::{Seen, Terms};
+use crate::http::head::{Head, Span, Target, Version};
+use crate::http::limits::{FIELD_COUNT_CAP, Limits};
+use crate::http::{Error, Method};
 use crate::mem::{Buf, Pool};
 
 /// Reads the head at the front of `input` and moves it out; leaves `input` alone on refusal.

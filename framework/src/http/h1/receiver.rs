@@ -3,12 +3,13 @@
 //! What must hold: bytes are consumed in order and once; while an answer is due nothing behind the
 //! request is looked at; after an error, a close or the peer's end nothing is kept.
 
-use super::super::{Error, Head, Limits};
 use super::chunked::{Decoder, Step};
 use super::line::Kind;
+use super::memo::Memo;
 use super::parse::{self, split_off};
 use super::section::Section;
 use super::terms::{Framing, Terms};
+use crate::http::{Error, Head, Limits};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A part of a request's content.
@@ -63,14 +64,19 @@ impl Receiver {
     /// Takes bytes from the peer.
     #[inline]
     pub(super) fn push(&mut self, input: Buf, pool: &Pool) {
-        if self.is_closed() {
-            return;
-        }
-        if self.held_len() == 0 {
+        if self.held_len() == 0 && !self.is_closed() {
             self.input = input;
         } else {
+            self.push_behind(&input, pool);
+        }
+    }
+
+    /// Takes bytes that come while others wait, or none are wanted any more.
+    #[cold]
+    fn push_behind(&mut self, input: &Buf, pool: &Pool) {
+        if !self.is_closed() {
             let held = self.held.get_or_insert_with(|| pool.buffer(input.len()));
-            held.extend_from_slice(&input);
+            held.extend_from_slice(input);
         }
     }
 
@@ -93,35 +99,44 @@ impl Receiver {
         self.held = Some(own);
     }
 
-    /// Reads the next head, if it is complete.
+    /// Reads the next head where it lies, if it is here in one piece and nothing is wrong with it.
     #[inline]
+    pub(super) fn poll_whole_head(
+        &mut self,
+        memo: Option<&Memo>,
+        pool: &Pool,
+        limits: &Limits,
+    ) -> Option<Head> {
+        if !self.refill() || !self.section.is_untouched() {
+            return None;
+        }
+        let Some(memo) = memo else {
+            return parse::parse(&mut self.input, &mut self.terms, limits).ok();
+        };
+        let slot = memo.slot(&self.input);
+        if let Some((head, terms)) = slot.recall(&self.input) {
+            self.terms = terms;
+            let len = head.bytes().len();
+            drop(split_off(&mut self.input, len));
+            return Some(head);
+        }
+        let head = parse::parse(&mut self.input, &mut self.terms, limits).ok()?;
+        slot.learn(&head, self.terms, pool);
+        Some(head)
+    }
+
+    /// Reads the next head, also one that comes in pieces, or finds out what is wrong with it.
     pub(super) fn poll_head(
         &mut self,
         pool: &Pool,
         limits: &Limits,
     ) -> Result<Option<Head>, Error> {
-        if !self.refill() {
-            return self.starve();
-        }
-        if self.section.is_untouched()
-            && let Ok(head) = parse::parse(&mut self.input, &mut self.terms, limits)
-        {
-            return Ok(Some(head));
-        }
-        self.poll_slow_head(pool, limits)
-    }
-
-    /// Reads a head that comes in pieces, or finds out what is wrong with it.
-    #[cold]
-    fn poll_slow_head(&mut self, pool: &Pool, limits: &Limits) -> Result<Option<Head>, Error> {
         while self.refill() {
-            let section = self
-                .section
-                .take(Kind::Head, &mut self.input, pool, limits)?;
-            if let Some(section) = section {
-                let mut section = parse::as_version_we_speak(section, pool);
-                return parse::parse(&mut section, &mut self.terms, limits)
-                    .inspect_err(|_| self.input = section)
+            let section = &mut self.section;
+            if let Some(bytes) = section.take(Kind::Head, &mut self.input, pool, limits)? {
+                let mut bytes = parse::as_version_we_speak(bytes, pool);
+                return parse::parse(&mut bytes, &mut self.terms, limits)
+                    .inspect_err(|_| self.input = bytes)
                     .map(Some);
             }
         }
@@ -234,6 +249,20 @@ impl Receiver {
         self.is_at_head() && !self.section.has_begun() && self.held_len() == 0
     }
 
+    /// Whether there is nothing to read, and nothing to conclude from that.
+    #[inline]
+    pub(super) fn is_dry(&self) -> bool {
+        self.input.is_empty() && self.held.is_none() && !self.has_ended
+    }
+
+    /// Lets go of a used-up buffer.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = Buf::new();
+        }
+    }
+
     /// Whether content of the request is to come.
     pub(super) fn is_in_content(&self) -> bool {
         matches!(
@@ -260,7 +289,7 @@ impl Receiver {
         self.section.beginning(&self.input).starts_with(b"HEAD ")
     }
 
-    /// Sees to it that there is input; `false` if there is none. Lets go of a buffer that is used up.
+    /// Sees to it that there is input; `false` if there is none. Lets go of a buffer that is used.
     #[inline]
     fn refill(&mut self) -> bool {
         if self.input.is_empty() {

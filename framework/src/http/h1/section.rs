@@ -4,9 +4,9 @@
 //! that grows and never holds more than the section's bound and one byte; between two sections
 //! there is no block.
 
-use super::super::{Error, Limits};
 use super::line::{Kind, Scan};
 use super::parse::split_off;
+use crate::http::{Error, Limits};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// The bytes of a section that has begun.

@@ -3,8 +3,8 @@
 //! What must hold: an answer's content is as long as its head says, or the connection closes before
 //! another answer; nothing is sent where HTTP allows no content.
 
-use super::super::{Fields, Length, Method, StatusCode, Version};
 use super::encode::{self, ConnectionField, LengthField};
+use crate::http::{Fields, Length, Method, StatusCode, Version};
 use crate::mem::{Buf, Chain, Pool};
 
 /// What the answer must know about its request.

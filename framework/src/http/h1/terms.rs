@@ -3,8 +3,8 @@
 //! What must hold: a length that two readers could understand differently is an error (RFC 9112
 //! sections 6.1, 6.3 and 11.2); nothing is guessed.
 
-use super::super::{Error, Version};
 use super::grammar::{decimal, is_host, is_named, is_token, members, trim};
+use crate::http::{Error, Version};
 
 /// How the content of a request is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,9 +51,9 @@ impl Bench {
             .driver
             .reap(&self.bell, &self.pool, |completion| batch.push(completion));
         let any = !batch.is_empty();
-        batch
-            .into_iter()
-            .for_each(|completion| self.io.complete(completion));
+        for completion in batch {
+            self.io.complete(completion);
+        }
         any
     }
 

@@ -1,0 +1,71 @@
+//! [`Memo`]: the heads that a shard has read lately, so that the same bytes are not judged twice.
+//!
+//! Most clients that keep a connection send the same head again and again. What must hold: a head
+//! is recalled only if the input begins with exactly its bytes, up to and with the empty line, so
+//! that reading it could only come to the same result; a memo holds at most `SLOTS` heads of at
+//! most `HEAD_LEN_MAX` bytes, in blocks of their own; nothing of it belongs to any connection.
+
+use std::cell::{Cell, RefCell};
+
+use super::terms::Terms;
+use crate::http::Head;
+use crate::mem::Pool;
+
+/// How many heads are known at once. The length of the input chooses the slot: a client whose
+/// requests differ in the length of their content has a slot for each.
+const SLOTS: usize = 16;
+/// The longest head that is worth keeping.
+const HEAD_LEN_MAX: usize = 1024;
+/// How many strange heads a slot sees before it learns one: traffic without repetition costs no
+/// more than a comparison that fails in its first bytes.
+const PATIENCE: u8 = 8;
+
+/// The heads that the connections of one shard have read lately.
+#[derive(Default)]
+pub struct Memo {
+    slots: [Slot; SLOTS],
+}
+
+/// A place for one head.
+#[derive(Default)]
+pub(super) struct Slot {
+    known: RefCell<Option<(Head, Terms)>>,
+    strange: Cell<u8>,
+}
+
+impl Memo {
+    /// Makes a memo that knows nothing.
+    pub fn new() -> Memo {
+        Memo::default()
+    }
+
+    /// The place for a head that this input begins with.
+    #[inline]
+    pub(super) fn slot(&self, input: &[u8]) -> &Slot {
+        &self.slots[input.len() % SLOTS]
+    }
+}
+
+impl Slot {
+    /// The head that `input` begins with, and its terms, if it is known.
+    #[inline]
+    pub(super) fn recall(&self, input: &[u8]) -> Option<(Head, Terms)> {
+        let known = self.known.borrow();
+        let (head, terms) = known.as_ref()?;
+        input
+            .starts_with(head.bytes())
+            .then(|| (head.clone(), *terms))
+    }
+
+    /// Takes note of a head that was read and found good.
+    #[inline]
+    pub(super) fn learn(&self, head: &Head, terms: Terms, pool: &Pool) {
+        let strange = self.strange.get() + 1;
+        self.strange.set(strange % PATIENCE);
+        if strange == PATIENCE && head.bytes().len() <= HEAD_LEN_MAX {
+            let mut own = head.clone();
+            own.detach(pool);
+            *self.known.borrow_mut() = Some((own, terms));
+        }
+    }
+}
