@@ -30,8 +30,8 @@ use crate::server::{Config, Server};
 /// ```
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
-    /// Address to listen on, such as 127.0.0.1:8080 or [::]:8080; port 0 takes a free one. May be
-    /// given several times.
+    /// Address to listen on, such as `127.0.0.1:8080` or `[::]:8080`; port 0 takes a free one. May
+    /// be given several times.
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 
