@@ -63,13 +63,13 @@ fn parse(criterion: &mut Criterion) {
             let pool = Pool::new();
             let (input, limits, now) = (pool.copy(request.as_bytes()), limits(), clock());
             let connection = || Connection::new(pool.clone(), Rc::clone(&limits), now);
-            let parse = |mut connection: Connection| {
+            let parse = |connection: &mut Connection| {
                 connection.handle_input(input.clone(), now);
                 let event = connection.poll_event();
                 assert!(matches!(event, Some(Event::Request(_))));
-                (connection, event)
+                event
             };
-            bencher.iter_batched(connection, parse, BatchSize::SmallInput);
+            bencher.iter_batched_ref(connection, parse, BatchSize::SmallInput);
         });
         group.bench_function(format!("httparse {client}"), |bencher| {
             bencher.iter(|| {
@@ -84,25 +84,31 @@ fn parse(criterion: &mut Criterion) {
     }
 }
 
-/// A request and its answer on a connection that stays.
+/// A request and its answer on a connection that stays: with the head read anew each time, and
+/// with the shard's memo of heads, which a client that repeats itself meets.
 fn exchange(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("h1_exchange");
     let mut fields = Fields::new();
     fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     for (client, request) in REQUESTS {
-        group.bench_function(client, |bencher| {
-            let pool = Pool::new();
-            let (input, now) = (pool.copy(request.as_bytes()), clock());
-            let mut connection = Connection::new(pool.clone(), limits(), now);
-            bencher.iter(|| {
-                connection.handle_input(input.clone(), now);
-                black_box(connection.poll_event());
-                connection.send_head(StatusCode::OK, &fields, Length::Known(13), STANDING);
-                connection.send_data(Buf::from(&b"Hello, World!"[..]));
-                connection.send_end(now);
-                let output = connection.poll_output();
-                assert!(output.is_some_and(|output| output.ends_with(b"Hello, World!")));
-            });
+        let pool = Pool::new();
+        let (input, now) = (pool.copy(request.as_bytes()), clock());
+        let exchange = |connection: &mut Connection| {
+            connection.handle_input(input.clone(), now);
+            black_box(connection.poll_event());
+            connection.send_head(StatusCode::OK, &fields, Length::Known(13), STANDING);
+            connection.send_data(Buf::from(&b"Hello, World!"[..]));
+            connection.send_end(now);
+            let output = connection.poll_output();
+            assert!(output.is_some_and(|output| output.ends_with(b"Hello, World!")));
+        };
+        let mut anew = Connection::new(pool.clone(), limits(), now);
+        group.bench_function(format!("{client} read anew"), |bencher| {
+            bencher.iter(|| exchange(&mut anew));
+        });
+        let mut recalled = Connection::new(pool.clone(), limits(), now).with_memo(Rc::default());
+        group.bench_function(format!("{client} recalled"), |bencher| {
+            bencher.iter(|| exchange(&mut recalled));
         });
     }
 }

@@ -26,19 +26,28 @@ criterion_main!(benches);
 fn mesh_round_trip(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh_round_trip");
     group.throughput(Throughput::Elements(1));
-    for (name, askers, is_busy) in [
-        ("one question, peer parked", 1, false),
-        ("one question, peer busy", 1, true),
-        ("64 questions, peer parked", ASKERS, false),
-        ("64 questions, peer busy", ASKERS, true),
+    for (name, askers, busy) in [
+        ("one question, both park", 1, Busy::Nobody),
+        ("one question, peer busy", 1, Busy::Peer),
+        ("one question, both busy", 1, Busy::Both),
+        ("64 questions, both park", ASKERS, Busy::Nobody),
+        ("64 questions, both busy", ASKERS, Busy::Both),
     ] {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|count| {
-                let times = ask(count, askers, is_busy).expect("two shards can start");
+                let times = ask(count, askers, busy).expect("two shards can start");
                 times[0]
             });
         });
     }
+}
+
+/// Which shards have something else to do, and so need not be woken.
+#[derive(Clone, Copy, PartialEq)]
+enum Busy {
+    Nobody,
+    Peer,
+    Both,
 }
 
 /// The state that questions go to.
@@ -49,21 +58,31 @@ struct Peer {
 }
 
 /// Lets the first shard ask the second `count` questions, `askers` at a time.
-fn ask(count: u64, askers: u64, is_busy: bool) -> Result<Vec<Duration>> {
+fn ask(count: u64, askers: u64, busy: Busy) -> Result<Vec<Duration>> {
     let placement = Placement::new(Some(2), None);
     let placement = placement.unwrap_or_else(|_| Placement::unpinned(2));
     run_on_all_shards(&Config::new(placement), move |shard| async move {
         let peers = Sharded::start(Peer::default());
         if shard == ShardId::ZERO {
-            first(peers, count, askers).await
+            let other = (busy == Busy::Both).then(|| runtime::spawn(stay_busy()));
+            let elapsed = first(peers, count, askers).await;
+            drop(other);
+            elapsed
         } else {
             // A shard whose future has ended parks, and goes on answering.
-            while is_busy && !peers.local(|peer| peer.may_rest) {
+            while busy != Busy::Nobody && !peers.local(|peer| peer.may_rest) {
                 runtime::yield_now().await;
             }
             Duration::ZERO
         }
     })
+}
+
+/// Asks for a turn and another, without end.
+async fn stay_busy() {
+    loop {
+        runtime::yield_now().await;
+    }
 }
 
 async fn first(peers: Sharded<Peer>, count: u64, askers: u64) -> Duration {

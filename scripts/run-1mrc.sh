@@ -90,14 +90,14 @@ client=''
 after=$(cpu_ticks)
 
 awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$requests" \
-    'BEGIN { printf "server CPU    %.2f us per request\n", ticks / hz * 1e6 / n }'
+    'BEGIN { printf "Server CPU  %.2f us per request\n", ticks / hz * 1e6 / n }'
 
 # Which shard counted how many events.
 exec 4<>"/dev/tcp/127.0.0.1/$port"
 printf 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' >&4
 awk -F '[{}" ]' '/^app_1mrc_events_total[{]shard=/ { shard[++n] = $3; count[n] = $NF; sum += $NF }
     END { for (i = 1; i <= n; i++)
-              printf "shard %-8s%d events, %.1f %%\n", shard[i], count[i], sum ? 100 * count[i] / sum : 0 }' <&4
+              printf "Shard %-6s%d events, %.1f %%\n", shard[i], count[i], sum ? 100 * count[i] / sum : 0 }' <&4
 exec 4>&-
 
 kill -TERM "$server"
