@@ -31,7 +31,10 @@ fn main() -> Result<()> {
     let counted = run_on_all_shards(&Config::new(placement), move |shard| {
         count(shard, cli.text.clone())
     })?;
-    println!("{:?}", counted[0]);
+    println!(
+        "{:?}",
+        counted.into_iter().flatten().next().unwrap_or_default()
+    );
     Ok(())
 }
 

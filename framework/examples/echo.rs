@@ -6,14 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use sunstar::net::{TcpListener, TcpStream};
+use sunstar::net::{TcpListener, TcpStream, refuse_if_taken};
 use sunstar::runtime::{self, Config, CpuSet, Placement, run_on_all_shards};
-use sunstar::{Result, ShardId};
 
 /// Sends back what it receives.
 #[derive(Parser)]
 struct Cli {
-    /// Address to listen on; with port 0 there can be one shard only
+    /// Address to listen on; with port 0 every shard takes a port of its own
     #[arg(long, default_value = "127.0.0.1:7000")]
     listen: SocketAddr,
     /// Number of shards
@@ -24,21 +23,24 @@ struct Cli {
     cpuset: Option<CpuSet>,
 }
 
-fn main() -> Result<()> {
-    let cli = Cli::parse();
-    let placement = Placement::new(cli.smp, cli.cpuset.as_ref())?;
-    let ended = run_on_all_shards(&Config::new(placement), move |shard| {
-        serve(shard, cli.listen)
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Cli {
+        listen,
+        smp,
+        cpuset,
+    } = Cli::parse();
+    refuse_if_taken(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let placement = Placement::new(smp, cpuset.as_ref())?;
+    let ended = run_on_all_shards(&Config::new(placement), move |shard| async move {
+        let served = serve(listen).await;
+        served.map_err(|error| format!("shard {shard} on {listen}: {error}"))
     })?;
-    for error in ended.into_iter().filter_map(io::Result::err) {
-        eprintln!("{error}");
-    }
-    Ok(())
+    Ok(ended.into_iter().collect::<Result<(), String>>()?)
 }
 
-async fn serve(shard: ShardId, address: SocketAddr) -> io::Result<()> {
+async fn serve(address: SocketAddr) -> io::Result<()> {
     let mut listener = TcpListener::bind(address)?;
-    println!("shard {shard} echoes on {}", listener.local_addr()?);
+    println!("echoes on {}", listener.local_addr()?);
     loop {
         let stream = listener.accept().await?;
         runtime::spawn(echo(stream)).detach();

@@ -132,7 +132,7 @@ fn counter_counts_on_all_shards_and_ends() {
     );
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "Some({'a': 2, 'b': 1})\n"
+        "{'a': 2, 'b': 1}\n"
     );
 }
 

@@ -20,8 +20,10 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on `address` together with whoever else does so by this function, for instance the
-    /// other shards. Port 0 lets the kernel choose one.
+    /// Listens on `address` together with whoever else does so by this function: the other shards,
+    /// but also any other process of the same user. Call [`refuse_if_taken`](super::refuse_if_taken)
+    /// once, before the shards start, to be told of that. Port 0 lets the kernel choose one, for
+    /// this listener alone.
     ///
     /// # Errors
     /// As `bind(2)`: in use by another kind of socket, no permission, no such address.
@@ -89,6 +91,17 @@ impl TcpListener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_address(self.shard.io.borrow().listener_descriptor(self.key))
     }
+}
+
+/// Fails with `AddrInUse` when any socket listens on `address` already.
+///
+/// Listeners of several shards share their port (`SO_REUSEPORT`), and so would those of two programs
+/// of one user, in silence. `sunstar::Server` asks this by itself.
+///
+/// # Errors
+/// As `bind(2)`: in use, no permission, no such address.
+pub fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
+    socket::refuse_if_taken(address)
 }
 
 impl Drop for TcpListener {

@@ -3,5 +3,5 @@
 mod listener;
 mod stream;
 
-pub use listener::TcpListener;
+pub use listener::{TcpListener, refuse_if_taken};
 pub use stream::TcpStream;
