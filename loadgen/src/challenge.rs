@@ -3,12 +3,13 @@
 //! What must hold: the verdict `exact` needs every event acknowledged with 200 and all four
 //! numbers of `/stats` equal to the oracle's; nothing is retried, so nothing is counted twice.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::Challenge;
 use crate::control::{Answer, NoAnswer, exchange};
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::number::grouped;
 use crate::oracle::Expectation;
@@ -27,6 +28,10 @@ use crate::url::Url;
 /// When there is no verdict.
 pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (url, machine) = (&challenge.url, &challenge.machine);
+    let placement = machine.placement();
+    let placement = placement.map_err(|line| Failure::new(Exit::Usage, line))?;
+    let most = challenge.connections.min(challenge.requests);
+    descriptors::make_room(most, placement.shard_count())?;
     let address = run::reach(url)?;
     let server = Server {
         url,
@@ -42,9 +47,7 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
         depth: 1,
         timeout: machine.timeout,
         expected: Expected::Only(200),
-        placement: machine
-            .placement()
-            .map_err(|line| Failure::new(Exit::Usage, line))?,
+        placement,
     };
     let tally = run::perform(&plan, url, out)?;
     let expectation = Expectation::new(challenge.payload, challenge.requests);
@@ -77,7 +80,7 @@ struct Server<'a> {
 impl Server<'_> {
     /// Makes sure that the server has counted nothing yet.
     fn start_from_zero(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        let before = self.stats()?;
+        let before = self.stats().map_err(asking_who_that_is)?;
         if before.is_zero() {
             return Ok(());
         }
@@ -106,10 +109,9 @@ impl Server<'_> {
         let answer = self.ask("GET", "/stats")?;
         let wrong = |line: String| Failure::new(Exit::Unverified, line);
         if answer.status != 200 {
-            return Err(wrong(format!(
-                "GET /stats was answered with {}, not 200",
-                answer.status
-            )));
+            let url = self.url.at("/stats");
+            let line = format!("GET {url} was answered with {}, not 200", answer.status);
+            return Err(wrong(line));
         }
         if answer.content_type != "application/json" {
             let line = format!(
@@ -122,14 +124,38 @@ impl Server<'_> {
     }
 
     fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
-        let request = Template::new(method, &self.url.at(path), &[], None);
+        let url = self.url.at(path);
+        let request = Template::new(method, &url, &[], None);
         exchange(self.address, &request, self.timeout).map_err(|failure| match failure {
+            NoAnswer::Unreachable(error) if is_timeout(&error) => {
+                let line = format!("no answer to {method} {url} within {:?}", self.timeout);
+                Failure::new(Exit::Failed, line)
+            }
             NoAnswer::Unreachable(error) => {
-                Failure::new(Exit::Failed, format!("{method} {path}: {error}"))
+                Failure::new(Exit::Failed, format!("{method} {url}: {error}"))
             }
             NoAnswer::Malformed(error) => {
-                Failure::new(Exit::Unverified, format!("{method} {path}: {error}"))
+                Failure::new(Exit::Unverified, format!("{method} {url}: {error}"))
             }
         })
+    }
+}
+
+/// What `read(2)` and `connect(2)` say when their time is over.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
+/// The failure of the first question: there may be another server than the user thinks.
+fn asking_who_that_is(failure: Failure) -> Failure {
+    match failure.exit {
+        Exit::Unverified => Failure {
+            line: format!("{}: is this a server of the challenge?", failure.line),
+            ..failure
+        },
+        _ => failure,
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Request {
     Run(Box<Command>),
     /// Print this text and end.
     Print(String),
+    /// Nothing: print this help, as an error.
+    Advise(String),
 }
 
 /// Reads the command line; without a command's name it is `run`.
@@ -60,9 +62,6 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     if !["run", "1mrc", "help", "-h", "--help", "-V", "--version"].contains(&first) {
         args.insert(1, "run".into());
     }
-    if args.len() < 2 {
-        args.push("--help".into());
-    }
     match Cli::try_parse_from(args) {
         Ok(cli) => cli.command.check().map(Box::new).map(Request::Run),
         Err(error) => match error.kind() {
@@ -70,6 +69,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
                 "{}\n",
                 error.to_string().trim_end()
             ))),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Ok(Request::Advise(error.to_string()))
+            }
             _ => Err(one_line(&error.to_string())),
         },
     }
@@ -103,6 +105,8 @@ pub(crate) enum Command {
     Run(Run),
     /// The One Million Request Challenge: sends the events, then compares all four numbers of
     /// /stats with what they must be.
+    ///
+    /// A server that has counted something before is sent POST /reset first: its counts are lost.
     #[command(name = "1mrc", after_help = EXIT_CODES)]
     Challenge(Challenge),
 }
@@ -366,16 +370,20 @@ mod tests {
     #[test]
     fn help_and_version_are_for_standard_output() {
         for (line, text) in [
-            ("", "1mrc"),
             ("--help", "1mrc"),
             ("--version", "loadgen 0"),
             ("run --help", "--pipeline"),
             ("1mrc --help", "--payload"),
+            ("1mrc --help", "POST /reset"),
         ] {
             let Ok(Request::Print(printed)) = read(line) else {
                 panic!("{line}")
             };
             assert!(printed.contains(text), "{line}: {printed}");
         }
+        let Ok(Request::Advise(help)) = read("") else {
+            panic!("no arguments are a mistake")
+        };
+        assert!(help.contains("1mrc"), "{help}");
     }
 }

@@ -8,6 +8,7 @@ mod cli;
 mod codec;
 mod connection;
 mod control;
+mod descriptors;
 mod duration;
 mod engine;
 mod exit;
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
             Command::Challenge(challenge) => challenge::run(&challenge, &mut out),
         },
         Ok(Request::Print(text)) => print(&mut out, &text),
+        Ok(Request::Advise(help)) => {
+            eprint!("{help}");
+            Ok(Exit::Usage)
+        }
         Err(line) => Err(Failure::new(Exit::Usage, line)),
     };
     let exit = ended.unwrap_or_else(|failure| {

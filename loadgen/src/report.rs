@@ -18,7 +18,7 @@ use crate::url::Url;
 /// # Errors
 /// As `out`.
 pub(crate) fn write(out: &mut dyn Write, url: &Url, plan: &Plan, tally: &Tally) -> io::Result<()> {
-    let (connections, depth) = (grouped(plan.connection_count), plan.depth);
+    let (connections, depth) = (grouped(plan.used_connection_count()), plan.depth);
     let elapsed = short(tally.elapsed());
     writeln!(
         out,
@@ -106,7 +106,9 @@ fn write_traffic(out: &mut dyn Write, plan: &Plan, tally: &Tally) -> io::Result<
         out,
         "Status      {statuses}      Bytes in {received} ({speed}/s), out {sent}"
     )?;
-    let reconnects = ledger.connected.saturating_sub(plan.connection_count);
+    let reconnects = ledger
+        .connected
+        .saturating_sub(plan.used_connection_count());
     write!(
         out,
         "Connections opened {}, {} reconnects, {} failed attempts",

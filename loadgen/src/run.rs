@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::{Body, Run};
+use crate::descriptors;
 use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::ledger::{Ledger, Outcome};
+use crate::number::grouped;
 use crate::plan::{Expected, Limit, Plan, Work};
 use crate::progress::Progress;
 use crate::report;
@@ -31,6 +33,10 @@ pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(count) => Limit::Requests(count),
         None => Limit::Time(run.duration.unwrap_or(DEFAULT_TIME)),
     };
+    let placement = run.machine.placement();
+    let placement = placement.map_err(|line| Failure::new(Exit::Usage, line))?;
+    let most = run.connections.min(run.requests.unwrap_or(u64::MAX));
+    descriptors::make_room(most, placement.shard_count())?;
     let plan = Plan {
         address: reach(&run.url)?,
         work: Work::Same {
@@ -42,13 +48,32 @@ pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
         depth: run.pipeline,
         timeout: run.machine.timeout,
         expected: Expected::Success,
-        placement: run
-            .machine
-            .placement()
-            .map_err(|line| Failure::new(Exit::Usage, line))?,
+        placement,
     };
     let tally = perform(&plan, &run.url, out)?;
+    if tally.ledger.sent == 0 {
+        return Err(Failure::new(
+            Exit::Failed,
+            why_nothing_was_sent(&plan, &tally),
+        ));
+    }
     Ok(judge(&tally))
+}
+
+fn why_nothing_was_sent(plan: &Plan, tally: &Tally) -> String {
+    let (opened, most) = (tally.ledger.connected, plan.used_connection_count());
+    let opened = format!(
+        "opened {} of {} connections",
+        grouped(opened),
+        grouped(most)
+    );
+    match (plan.limit, &tally.first_fault) {
+        (_, Some(fault)) => format!("no request was sent: {opened}: {fault}"),
+        (Limit::Time(time), None) => {
+            format!("no request was sent: {opened} within {time:?}; give a longer -d or fewer -c")
+        }
+        (Limit::Requests(_), None) => format!("no request was sent: {opened}"),
+    }
 }
 
 /// The address of the server, which accepts connections.
@@ -72,7 +97,8 @@ pub(crate) fn perform(plan: &Plan, url: &Url, out: &mut dyn Write) -> Result<Tal
         .listen()
         .map_err(|error| failed(format!("cannot listen to signals: {error}")))?;
     let progress = Progress::start(plan.limit, &watch);
-    let tally = engine::run(plan.clone(), &watch).map_err(|error| failed(error.to_string()))?;
+    let tally = engine::run(plan.clone(), &watch)
+        .map_err(|error| failed(in_our_options(&error.to_string())))?;
     drop(progress);
     report::write(out, url, plan, &tally)?;
     if !engine::is_balanced(plan.limit, &tally) {
@@ -86,6 +112,11 @@ pub(crate) fn perform(plan: &Plan, url: &Url, out: &mut dyn Write) -> Result<Tal
         }
         None => Ok(tally),
     }
+}
+
+/// The same advice for loadgen: what other programs on sunstar call `--smp` is `-t` here.
+fn in_our_options(message: &str) -> String {
+    message.replace("--smp", "-t or --cpus")
 }
 
 /// How a run has ended: wrong answers weigh more than missing ones.
@@ -108,6 +139,15 @@ fn judge(tally: &Tally) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_names_options_that_exist() {
+        let advice = in_our_options("cannot make a ring (start fewer shards (--smp))");
+        assert_eq!(
+            advice,
+            "cannot make a ring (start fewer shards (-t or --cpus))"
+        );
+    }
 
     #[test]
     fn wrong_answers_weigh_more_than_missing_ones() {

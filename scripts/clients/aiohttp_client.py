@@ -58,7 +58,10 @@ def main():
     parser.add_argument("-n", type=int, default=1_000_000, help="how many events to send")
     parser.add_argument("-c", type=int, default=1_000, help="how many are under way at once")
     options = parser.parse_args()
-    wrong = asyncio.run(run(options.url, options.n, options.c))
+    try:
+        wrong = asyncio.run(run(options.url, options.n, options.c))
+    except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        wrong = f"{options.url}: {error or repr(error)}"
     print(f"failed: {wrong}" if wrong else "ok: exact")
     sys.exit(1 if wrong else 0)
 

@@ -266,7 +266,10 @@ fn wrong_stats_are_named() {
 #[test]
 fn stats_that_do_not_come_are_no_verdict() {
     for (status, reason) in [
-        ("500 Oops", "GET /stats was answered with 500"),
+        (
+            "500 Oops",
+            "/stats was answered with 500, not 200: is this a server",
+        ),
         ("200 OK", "/stats is wrong"),
     ] {
         let toy = Toy::start(move |_| Reply::with(status, "no"));
@@ -279,4 +282,9 @@ fn stats_that_do_not_come_are_no_verdict() {
     let ended = challenge(&toy, "10", &[]);
     ended.expect(4, &[]);
     assert!(ended.err.contains("content type 'text/plain'"), "{ended:?}");
+    let toy = Toy::start(|_| Reply::Silence);
+    let ended = challenge(&toy, "10", &["--timeout", "1s"]);
+    ended.expect(1, &[]);
+    let said = format!("no answer to GET {} within 1s", toy.url("/stats"));
+    assert!(ended.err.contains(&said), "{ended:?}");
 }

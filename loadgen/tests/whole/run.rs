@@ -1,6 +1,6 @@
 //! `loadgen run`.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use crate::program::{Ended, finish, loadgen, start};
@@ -49,6 +49,8 @@ fn exactly_n_requests_are_sent() {
             count,
             "{connections} {threads} {depth}"
         );
+        let used = format!(" {} connections", connections.min(count));
+        assert!(ended.out.contains(&used), "{ended:#?}");
         assert_eq!(ended.err, "", "no bar without a terminal");
     }
 }
@@ -249,6 +251,45 @@ fn a_server_that_is_not_there_is_a_failed_run() {
     }
 }
 
+/// Runs the program where at most 64 files may be open; `ulimit` sets that.
+fn with_64_files(ulimit: &str, args: &str) -> Ended {
+    let script = format!("{ulimit}; exec '{}' {args}", env!("CARGO_BIN_EXE_loadgen"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().unwrap())
+}
+
+#[test]
+fn connections_that_do_not_fit_the_limit_on_open_files_are_refused() {
+    for args in [
+        "-c 100 http://127.0.0.1:1/",
+        "1mrc -c 100 http://127.0.0.1:1",
+    ] {
+        let ended = with_64_files("ulimit -n 64", args);
+        ended.expect(2, &[]);
+        let said = "100 connections and 36 other files do not fit the limit of 64 open files";
+        assert!(ended.err.contains(said), "{ended:#?}");
+        assert_eq!(ended.err.lines().count(), 1);
+    }
+}
+
+#[test]
+fn the_limit_on_open_files_is_raised() {
+    let toy = honest();
+    let args = format!("-c 80 -n 200 {}", toy.url("/"));
+    with_64_files("ulimit -S -n 64", &args).expect(0, &["Sent 200 = 200 ok", "opened 80,"]);
+}
+
+#[test]
+fn a_run_that_sent_nothing_says_why() {
+    let toy = honest();
+    let ended = loadgen(&["-d", "1ns", "-c", "3", &toy.url("/")]);
+    ended.expect(1, &["Sent 0 = 0 ok"]);
+    let said = " of 3 connections within 1ns; give a longer -d or fewer -c";
+    assert!(ended.err.contains(said), "{ended:#?}");
+}
+
 #[test]
 fn a_wrong_command_line_is_one_line_and_code_2() {
     for args in [
@@ -267,6 +308,8 @@ fn a_wrong_command_line_is_one_line_and_code_2() {
         );
         assert!(ended.err.starts_with("loadgen: "), "{ended:#?}");
     }
-    loadgen(&[]).expect(0, &["Usage: loadgen"]);
+    let nothing = loadgen(&[]);
+    nothing.expect(2, &[]);
+    assert!(nothing.err.contains("Usage: loadgen"), "{nothing:#?}");
     loadgen(&["1mrc", "--help"]).expect(0, &["--payload", "Exit codes"]);
 }
