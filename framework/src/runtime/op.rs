@@ -1,7 +1,7 @@
 //! [`Op`], [`OpTable`] and [`Completion`]: operations while the kernel works on them.
 //!
-//! What must hold: an operation owns whatever memory and descriptor it names, and the table owns
-//! the operation until its last completion. So nothing that a dropped future leaves behind can be
+//! What must hold: an operation owns whatever memory it names, and the table owns the operation
+//! until its last completion (descriptors stay open for as long: see `socket`). So nothing that a dropped future leaves behind can be
 //! freed or reused while the kernel may still touch it. An identifier carries a generation, so a
 //! late completion is never taken for one of a newer operation in the same place.
 

@@ -20,8 +20,8 @@ pub struct Config {
     pub driver: DriverChoice,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
-    /// How many connections are open at once, over all shards. More wait in the listen queue.
-    /// Default: 90 % of the descriptors that the process may open.
+    /// How many connections are open at once, over all shards; each shard takes its part. More wait
+    /// in the listen queue. Default: 90 % of the descriptors that the process may open.
     pub connections_max: usize,
     /// How long a graceful stop waits for answers that are under way. Default: 10 s.
     pub grace: Duration,
@@ -39,6 +39,7 @@ pub struct Config {
 }
 
 impl Default for Config {
+    /// Raises the soft limit on open descriptors to the hard one, to know how many may be open.
     fn default() -> Config {
         Config {
             limits: Limits::default(),

@@ -2,8 +2,8 @@
 //!
 //! What must hold: a session holds no buffer while its connection is idle; it reads only while the
 //! protocol wants input and the peer takes the answers; all answers of one batch of requests leave
-//! in one send; every wait has a deadline; a handler that panics costs its own connection a 500 and
-//! nothing else; the peer gets the last answer before the connection goes away.
+//! in one send; every wait for the peer has a deadline; a handler that panics costs its own
+//! connection a 500 and nothing else; the peer gets the last answer before the connection goes away.
 
 use std::future::Future;
 use std::io;
@@ -189,7 +189,9 @@ impl<S: Service> Session<S> {
                 Event::End => self.call(now),
                 Event::Error(error) => {
                     self.shared.counters.count_protocol_error();
-                    self.end = End::Finished;
+                    if self.end != End::TimedOut {
+                        self.end = End::Finished;
+                    }
                     let standing = self.shared.standing.lines(now);
                     self.connection.send_error(error, &standing);
                 }

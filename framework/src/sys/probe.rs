@@ -62,8 +62,7 @@ impl fmt::Display for Probe {
         };
         write!(
             out,
-            "single issuer, deferred task run, multishot accept and receive, provided buffers, \
-             doorbell by {bell}"
+            "single issuer, deferred task run, provided buffers, doorbell by {bell}"
         )
     }
 }
@@ -75,6 +74,6 @@ mod tests {
     #[test]
     fn this_kernel_is_probed_without_an_error() {
         let probe = Probe::run().unwrap();
-        assert!(probe.to_string().contains("multishot"), "{probe}");
+        assert!(probe.to_string().contains("doorbell"), "{probe}");
     }
 }
