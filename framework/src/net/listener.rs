@@ -21,8 +21,8 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Listens on `address` together with whoever else does so by this function: the other shards,
-    /// but also any other process of the same user. Call [`refuse_if_taken`](super::refuse_if_taken)
-    /// once, before the shards start, to be told of that. Port 0 lets the kernel choose one, for
+    /// but also any other process of the same user; [`refuse_if_taken`](super::refuse_if_taken),
+    /// called once before the shards start, tells of that. Port 0 lets the kernel choose one, for
     /// this listener alone.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl TcpListener {
 
 /// Fails with `AddrInUse` when any socket listens on `address` already.
 ///
-/// Listeners of several shards share their port (`SO_REUSEPORT`), and so would those of two programs
-/// of one user, in silence. `sunstar::Server` asks this by itself.
+/// Listeners of several shards share their port (`SO_REUSEPORT`), and so would those of two
+/// programs of one user, in silence. `sunstar::Server` asks this by itself.
 ///
 /// # Errors
 /// As `bind(2)`: in use, no permission, no such address.

@@ -1,9 +1,10 @@
 //! [`Op`], [`OpTable`] and [`Completion`]: operations while the kernel works on them.
 //!
 //! What must hold: an operation owns whatever memory it names, and the table owns the operation
-//! until its last completion (descriptors stay open for as long: see `socket`). So nothing that a dropped future leaves behind can be
-//! freed or reused while the kernel may still touch it. An identifier carries a generation, so a
-//! late completion is never taken for one of a newer operation in the same place.
+//! until its last completion (descriptors stay open for as long: see `socket`). So nothing that a
+//! dropped future leaves behind can be freed or reused while the kernel may still touch it. An
+//! identifier carries a generation, so a late completion is never taken for one of a newer
+//! operation in the same place.
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};

@@ -3,7 +3,7 @@
 //! What must hold: a session holds no buffer while its connection is idle; it reads only while the
 //! protocol wants input and the peer takes the answers; all answers of one batch of requests leave
 //! in one send; every wait for the peer has a deadline; a handler that panics costs its own
-//! connection a 500 and nothing else; the peer gets the last answer before the connection goes away.
+//! connection a 500 and nothing else; the peer gets the last answer before the connection ends.
 
 use std::future::Future;
 use std::io;
