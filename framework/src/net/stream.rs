@@ -65,7 +65,7 @@ impl TcpStream {
         })
     }
 
-    /// The next bytes from the peer, as they came (at most 8 KiB at a time); `None` once the peer
+    /// The next bytes from the peer, as they came (at most 4 KiB at a time); `None` once the peer
     /// has sent FIN.
     ///
     /// While more than 64 KiB wait here the peer is held back by TCP's flow control.

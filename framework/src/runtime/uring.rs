@@ -49,12 +49,12 @@ pub(crate) struct Sizes {
 }
 
 impl Default for Sizes {
-    /// 512 submissions, 4,096 completions, 256 buffers of 8 KiB: about 2.2 MiB a shard.
+    /// 512 submissions, 4,096 completions, 256 buffers of 4 KiB: about 1.2 MiB a shard.
     fn default() -> Sizes {
         Sizes {
             submissions: 512,
             buffers: 256,
-            buffer_len: 8192,
+            buffer_len: 4096,
         }
     }
 }

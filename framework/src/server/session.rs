@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -55,6 +55,8 @@ pub(super) struct Session<S: Service> {
     stop: Listener,
     /// How much the peer had taken when we last looked, and since when it has taken no more.
     taken: (u64, Instant),
+    /// Whether a panic is one of a handler.
+    in_handler: bool,
     /// Whether input was looked for once more since the server began to stop.
     looked_again: bool,
     /// How the session will have ended, should it end now.
@@ -99,6 +101,7 @@ impl<S: Service> Session<S> {
             content: Gathered::Nothing,
             state: State::Pumping,
             taken: (0, now),
+            in_handler: false,
             looked_again: false,
             end: End::Stopped,
         }
@@ -180,8 +183,19 @@ impl<S: Service> Session<S> {
         Ok(Poll::Ready(()))
     }
 
-    /// Handles the protocol's events until a handler has to be waited for.
+    /// Handles the protocol's events until a handler has to be waited for. One boundary for panics
+    /// stands around the whole batch: around each call it would cost two moves of the response.
     fn serve(&mut self, now: Instant) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.serve_batch(now))) {
+            if !std::mem::take(&mut self.in_handler) {
+                resume_unwind(panic);
+            }
+            self.answer_panic(now);
+        }
+    }
+
+    #[inline]
+    fn serve_batch(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Request(head) => self.head = Some(head),
@@ -232,11 +246,12 @@ impl<S: Service> Session<S> {
             .expect("the protocol gives the head before the end");
         let request = Request::new(head, content, self.shared.pool.clone());
         self.shared.counters.count_request();
-        let service = &self.shared.service;
-        match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
-            Ok(Reply::Now(response)) => self.answer(response, now),
-            Ok(Reply::Later(handler)) => self.state = State::Handling(handler),
-            Err(_panic) => self.answer_panic(now),
+        self.in_handler = true;
+        let reply = self.shared.service.call(request);
+        self.in_handler = false;
+        match reply {
+            Reply::Now(response) => self.answer(response, now),
+            Reply::Later(handler) => self.state = State::Handling(handler),
         }
     }
 
