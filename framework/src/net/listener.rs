@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -43,18 +43,6 @@ impl TcpListener {
                 key,
             }
         })
-    }
-
-    /// Takes over a listening socket of the standard library.
-    ///
-    /// # Errors
-    /// When it cannot be set to blocking mode.
-    ///
-    /// # Panics
-    /// Outside of every shard.
-    pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
-        listener.set_nonblocking(false)?;
-        Ok(TcpListener::adopt(listener.into()))
     }
 
     /// The next connection. It has `TCP_NODELAY`.

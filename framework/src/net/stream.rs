@@ -137,14 +137,6 @@ impl TcpStream {
         self.shard.io.borrow_mut().shutdown(self.key);
     }
 
-    /// Makes the coming close send RST instead of FIN (`SO_LINGER` 0).
-    ///
-    /// # Errors
-    /// As `setsockopt(2)`.
-    pub fn reset_on_drop(&self) -> io::Result<()> {
-        socket::reset_on_close(self.shard.io.borrow().descriptor(self.key))
-    }
-
     /// The address of this end.
     ///
     /// # Errors

@@ -71,11 +71,6 @@ pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     address(SockRef::from(&socket).peer_addr())
 }
 
-/// Makes the close of this socket send RST and forget what is unsent (`SO_LINGER` 0).
-pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
-    SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
