@@ -16,44 +16,15 @@ use std::slice;
 
 use super::pool::{Block, Pool};
 
-/// What keeps the bytes of a [`Buf`] alive.
-enum Owner {
-    /// Nothing: the bytes are `'static`.
-    Program,
-    /// A pool block, counted in its header.
-    Block(NonNull<Block>),
-    /// A vector of the caller's, boxed so that the handle stays two words.
-    Vec(std::rc::Rc<Vec<u8>>),
-}
-
-impl Clone for Owner {
-    #[inline]
-    fn clone(&self) -> Owner {
-        match self {
-            Owner::Program => Owner::Program,
-            Owner::Vec(vec) => Owner::Vec(std::rc::Rc::clone(vec)),
-            Owner::Block(block) => {
-                // SAFETY: this `Buf` counts the block, so its header is alive.
-                let refs = unsafe { &block.as_ref().refs };
-                refs.set(
-                    refs.get()
-                        .checked_add(1)
-                        .expect("fewer than 2^32 slices of one block"),
-                );
-                Owner::Block(*block)
-            }
-        }
-    }
-}
-
 /// An immutable, cheaply cloned slice of bytes that belongs to one shard.
 ///
 /// It counts the pool block (or vector, or `'static` slice) behind it; the block goes back to its
 /// pool with the last slice. At most 4 GiB long.
 pub struct Buf {
     start: NonNull<u8>,
-    len: usize,
-    owner: Owner,
+    /// What keeps the bytes alive; `None` for those that live as long as the program.
+    block: Option<NonNull<Block>>,
+    len: u32,
 }
 
 impl Buf {
@@ -64,15 +35,33 @@ impl Buf {
     }
 
     /// A slice of bytes that live as long as the program. Costs nothing.
+    ///
+    /// # Panics
+    /// If there are more than 4 GiB of them.
     #[inline]
     pub const fn from_static(bytes: &'static [u8]) -> Buf {
+        assert!(bytes.len() <= LEN_MAX, "a slice is at most 4 GiB");
         // SAFETY: a reference is never null.
         let start = unsafe { NonNull::new_unchecked(bytes.as_ptr().cast_mut()) };
+        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+        let len = bytes.len() as u32;
         Buf {
             start,
-            len: bytes.len(),
-            owner: Owner::Program,
+            block: None,
+            len,
         }
+    }
+
+    /// How many bytes there are.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// A part of this slice that shares its block.
@@ -90,20 +79,17 @@ impl Buf {
         let end = match range.end_bound() {
             Bound::Included(&at) => at + 1,
             Bound::Excluded(&at) => at,
-            Bound::Unbounded => self.len,
+            Bound::Unbounded => self.len(),
         };
         assert!(
-            start <= end && end <= self.len,
+            start <= end && end <= self.len(),
             "slice {start}..{end} of {} bytes",
             self.len
         );
-        // SAFETY: `start <= len`, so the pointer stays inside the same allocation.
-        let first = unsafe { self.start.add(start) };
-        Buf {
-            start: first,
-            len: end - start,
-            owner: self.owner.clone(),
-        }
+        let mut part = self.clone();
+        part.truncate(end);
+        part.advance(start);
+        part
     }
 
     /// Cuts off and returns the first `at` bytes; `self` keeps the rest.
@@ -113,8 +99,9 @@ impl Buf {
     #[inline]
     #[must_use]
     pub fn split_to(&mut self, at: usize) -> Buf {
-        let front = self.slice(..at);
+        let mut front = self.clone();
         self.advance(at);
+        front.truncate(at);
         front
     }
 
@@ -124,33 +111,30 @@ impl Buf {
     /// If `count` is past the end.
     #[inline]
     pub fn advance(&mut self, count: usize) {
-        assert!(count <= self.len, "advance {count} of {} bytes", self.len);
+        assert!(count <= self.len(), "advance {count} of {} bytes", self.len);
         // SAFETY: `count <= len`, so the pointer stays inside the same allocation.
         self.start = unsafe { self.start.add(count) };
-        self.len -= count;
+        self.len -= narrow(count);
     }
 
     /// Keeps only the first `len` bytes; longer than the slice changes nothing.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.len = self.len.min(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     /// How much memory this slice keeps from being reused: its whole block, not only its bytes.
     pub fn pinned_len(&self) -> usize {
-        match &self.owner {
-            Owner::Program => 0,
-            // SAFETY: this `Buf` counts the block, so its header is alive.
-            Owner::Block(block) => unsafe { block.as_ref() }.capacity(),
-            Owner::Vec(vec) => vec.capacity(),
-        }
+        // SAFETY: this `Buf` counts the block, so its header is alive.
+        self.block
+            .map_or(0, |block| unsafe { block.as_ref() }.pinned_len())
     }
 }
 
 impl Drop for Buf {
     #[inline]
     fn drop(&mut self) {
-        if let Owner::Block(block) = self.owner {
+        if let Some(block) = self.block {
             // SAFETY: this `Buf` counts the block, so its header is alive.
             let refs = unsafe { &block.as_ref().refs };
             let left = refs.get() - 1;
@@ -168,19 +152,25 @@ impl Deref for Buf {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `start..start + len` lies in memory that `owner` keeps alive, is initialised
+        // SAFETY: `start..start + len` lies in memory that `block` keeps alive, is initialised
         // (`BufMut::freeze` hands over only filled bytes) and is not written while counted.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len()) }
     }
 }
 
 impl Clone for Buf {
     #[inline]
     fn clone(&self) -> Buf {
+        if let Some(block) = self.block {
+            // SAFETY: this `Buf` counts the block, so its header is alive.
+            let refs = unsafe { &block.as_ref().refs };
+            let more = refs.get().checked_add(1);
+            refs.set(more.expect("fewer than 2^32 slices of one block"));
+        }
         Buf {
             start: self.start,
+            block: self.block,
             len: self.len,
-            owner: self.owner.clone(),
         }
     }
 }
@@ -197,14 +187,16 @@ impl AsRef<[u8]> for Buf {
     }
 }
 
+/// # Panics
+/// If the vector is longer than 4 GiB.
 impl From<Vec<u8>> for Buf {
     fn from(bytes: Vec<u8>) -> Buf {
-        let owner = std::rc::Rc::new(bytes);
-        let start = NonNull::new(owner.as_ptr().cast_mut()).expect("a vector is never null");
+        let len = narrow(bytes.len());
+        let (block, start) = Block::adopt(bytes);
         Buf {
             start,
-            len: owner.len(),
-            owner: Owner::Vec(owner),
+            block: Some(block),
+            len,
         }
     }
 }
@@ -239,6 +231,14 @@ impl fmt::Debug for Buf {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Buf(\"{}\")", self.escape_ascii())
     }
+}
+
+/// How long a slice may be.
+const LEN_MAX: usize = u32::MAX as usize;
+
+#[inline]
+fn narrow(len: usize) -> u32 {
+    u32::try_from(len).expect("a slice is at most 4 GiB")
 }
 
 /// A pool block that is being filled: owned by one, growing when it must.
@@ -292,6 +292,30 @@ impl BufMut {
         self.len += bytes.len();
     }
 
+    /// Appends all `parts`, with one look at the room that there is.
+    ///
+    /// # Panics
+    /// If they are longer in all than memory can be.
+    #[inline]
+    pub fn extend_from_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let mut len: usize = 0;
+        for part in &parts {
+            len = len.checked_add(part.len()).expect("parts fit into memory");
+        }
+        self.reserve(len);
+        // SAFETY: `len` bytes of the block are filled, so this is inside it or at its end.
+        let mut end = unsafe { Block::bytes(self.block).add(self.len) };
+        for part in &parts {
+            // SAFETY: `reserve` made room for all parts behind `self.len`; the block is ours
+            // alone, so no borrowed part can overlap it; one past the last byte is in bounds.
+            unsafe {
+                end.copy_from_nonoverlapping(NonNull::from_ref(*part).cast(), part.len());
+                end = end.add(part.len());
+            }
+        }
+        self.len += len;
+    }
+
     /// Makes room for `additional` more bytes; at least doubles when it has to grow.
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
@@ -323,8 +347,8 @@ impl BufMut {
         unsafe { this.block.as_ref() }.refs.set(1);
         Buf {
             start: Block::bytes(this.block),
-            len: this.len,
-            owner: Owner::Block(this.block),
+            block: Some(this.block),
+            len: narrow(this.len),
         }
     }
 }
@@ -402,6 +426,19 @@ mod tests {
                 .all(|(chunk, byte)| chunk == [byte; 40])
         );
         assert_eq!(pool.outstanding(), 1);
+    }
+
+    #[test]
+    fn parts_are_appended_in_order_and_make_room_at_once() {
+        let pool = Pool::new();
+        let mut buffer = pool.buffer(1);
+        buffer.extend_from_slice(b"a");
+        let long = [b'x'; 300];
+        buffer.extend_from_parts([b"bc", b"", &long, b"d"]);
+        assert_eq!(buffer.len(), 304);
+        assert!(buffer.starts_with(b"abcx") && buffer.ends_with(b"xd"));
+        buffer.extend_from_parts([]);
+        assert_eq!((buffer.len(), pool.outstanding()), (304, 1));
     }
 
     #[test]

@@ -66,10 +66,16 @@ impl Chain {
         result
     }
 
+    /// Whether [`push`](Chain::push) copies a piece of this length.
+    #[inline]
+    pub fn copies(len: usize) -> bool {
+        len <= COPY_MAX
+    }
+
     /// Appends `buf`: a copy when it is small, otherwise a link to its block.
     #[inline]
     pub fn push(&mut self, pool: &Pool, buf: Buf) {
-        if buf.len() <= COPY_MAX {
+        if Chain::copies(buf.len()) {
             self.write(pool, &buf);
         } else {
             self.seal();

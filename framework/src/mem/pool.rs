@@ -21,6 +21,8 @@ use super::buf::{Buf, BufMut};
 const CLASSES: [usize; 6] = [256, 1024, 4096, 8192, 16 * 1024, 64 * 1024];
 /// The class of a block that no free list keeps.
 const UNPOOLED: u8 = u8::MAX;
+/// The class of a block that holds a caller's vector instead of bytes.
+const ADOPTED: u8 = u8::MAX - 1;
 /// How many bytes of free blocks one class keeps.
 const CACHED_BYTES_MAX: usize = 1024 * 1024;
 
@@ -31,7 +33,7 @@ pub(super) struct Block {
     pub(super) refs: Cell<u32>,
     capacity: u32,
     class: u8,
-    /// The pool to go back to; `None` while the block lies in a free list.
+    /// The pool to go back to; `None` while the block lies in a free list, and for a vector.
     home: Cell<Option<Rc<Shelves>>>,
 }
 
@@ -46,6 +48,31 @@ impl Block {
     /// How many bytes the block holds.
     pub(super) fn capacity(&self) -> usize {
         self.capacity as usize
+    }
+
+    /// Takes a vector over: gives a block that keeps it, counted once, and where its bytes begin.
+    pub(super) fn adopt(bytes: Vec<u8>) -> (NonNull<Block>, NonNull<u8>) {
+        let start = NonNull::new(bytes.as_ptr().cast_mut()).expect("a vector is never null");
+        let block = Block::allocate(size_of::<Vec<u8>>(), ADOPTED);
+        // SAFETY: the block has room for a vector, and its header's alignment is the larger one.
+        unsafe { Block::bytes(block).cast::<Vec<u8>>().write(bytes) };
+        // SAFETY: freshly allocated, so the header is alive and ours.
+        unsafe { block.as_ref() }.refs.set(1);
+        (block, start)
+    }
+
+    /// How much memory the block keeps from being reused.
+    pub(super) fn pinned_len(&self) -> usize {
+        if self.class != ADOPTED {
+            return self.capacity();
+        }
+        // SAFETY: a block of this class holds a vector, which `adopt` has written.
+        let vec = unsafe {
+            Block::bytes(NonNull::from_ref(self))
+                .cast::<Vec<u8>>()
+                .as_ref()
+        };
+        vec.capacity()
     }
 
     fn layout(capacity: usize) -> Layout {
@@ -78,10 +105,10 @@ impl Block {
     pub(super) unsafe fn release(block: NonNull<Block>) {
         // SAFETY: the caller owns the block, so the header is alive and unshared.
         let header = unsafe { block.as_ref() };
-        let home = header
-            .home
-            .take()
-            .expect("a block outside a free list knows its pool");
+        let Some(home) = header.home.take() else {
+            // SAFETY: owned by the caller; only a block of the class ADOPTED has no pool.
+            return unsafe { Block::release_adopted(block) };
+        };
         home.outstanding.set(home.outstanding.get() - 1);
         if header.class != UNPOOLED {
             let mut shelf = home.shelves[header.class as usize].borrow_mut();
@@ -91,6 +118,16 @@ impl Block {
             }
         }
         // SAFETY: owned by the caller, in no free list, and `home` was taken out above.
+        unsafe { Block::free(block) };
+    }
+
+    /// # Safety
+    /// The caller owns the block, which holds a vector.
+    #[cold]
+    unsafe fn release_adopted(block: NonNull<Block>) {
+        // SAFETY: `adopt` has written the vector, and it is dropped only here.
+        unsafe { Block::bytes(block).cast::<Vec<u8>>().drop_in_place() };
+        // SAFETY: owned by the caller, and the vector is gone.
         unsafe { Block::free(block) };
     }
 
