@@ -1,7 +1,9 @@
 //! [`FieldLines`]: the fields of a received head; [`Fields`]: the fields of a head to send.
 
+use std::fmt;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 /// The field lines of a received head, in order. Iterates over `(name, value)`.
 ///
@@ -52,43 +54,80 @@ impl<'a> Iterator for FieldLines<'a> {
     }
 }
 
-/// How many fields fit into a response without an allocation.
-const INLINE_FIELDS: usize = 2;
+/// How many bytes of field lines fit into a response without an allocation.
+const INLINE_LEN: usize = 62;
 
 /// The fields of a head to send, in order. A name may stand more than once (`Set-Cookie`).
-#[derive(Clone, Debug, Default)]
+///
+/// They are kept as the lines that will be sent: a field is written once, where its name and value
+/// are known, and a response moves as one small piece. Up to 62 bytes of lines (each is its name,
+/// its value and four bytes more) allocate nothing.
+#[derive(Clone)]
 pub struct Fields {
-    entries: SmallVec<[(HeaderName, HeaderValue); INLINE_FIELDS]>,
+    here: [u8; INLINE_LEN],
+    here_len: u8,
+    /// Whether a name is among those that the protocol writes by itself.
+    has_framing: bool,
+    /// All lines, once they do not fit in here.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in a response instead of three"
+    )]
+    away: Option<Box<Vec<u8>>>,
 }
 
 impl Fields {
     /// Makes an empty list. Allocates nothing.
+    #[inline]
     pub fn new() -> Fields {
-        Fields::default()
+        Fields {
+            here: [0; INLINE_LEN],
+            here_len: 0,
+            has_framing: false,
+            away: None,
+        }
     }
 
     /// Sets `name` to `value`, replacing every field of that name.
+    #[inline]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as `http::HeaderMap::insert`"
+    )]
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        if !self.entries.is_empty() {
+        if !self.is_empty() {
             self.remove(&name);
         }
-        self.append(name, value);
+        self.write(&name, &value);
     }
 
     /// Adds a field behind those that are there.
+    #[inline]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as `http::HeaderMap::append`"
+    )]
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.entries.push((name, value));
+        self.write(&name, &value);
     }
 
     /// Removes every field of that name.
     pub fn remove(&mut self, name: &HeaderName) {
-        self.entries.retain(|(entry, _)| entry != name);
+        if self.contains(name) {
+            let before = std::mem::take(self);
+            self.has_framing = before.has_framing;
+            for (known, value) in &before {
+                if known != name.as_str() {
+                    self.write_line(known.as_bytes(), value);
+                }
+            }
+        }
     }
 
     /// The first value of that name.
-    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
         self.iter()
-            .find(|(entry, _)| *entry == name)
+            .find(|(known, _)| *known == name.as_str())
             .map(|(_, value)| value)
     }
 
@@ -97,18 +136,141 @@ impl Fields {
         self.get(name).is_some()
     }
 
-    /// All fields in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.entries.iter().map(|(name, value)| (name, value))
+    /// All fields in order, as `(name, value)`; names are in lower case.
+    pub fn iter(&self) -> FieldLines<'_> {
+        FieldLines::new(self.lines())
     }
 
     /// How many fields there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.iter().count()
     }
 
     /// Whether there is no field.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.here_len == 0 && self.away.is_none()
+    }
+
+    /// The lines as they are sent, each with its CRLF.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[u8] {
+        match &self.away {
+            None => &self.here[..usize::from(self.here_len)],
+            Some(lines) => lines,
+        }
+    }
+
+    /// Whether a field about framing or connection may be among them.
+    #[inline]
+    pub(crate) fn has_framing(&self) -> bool {
+        self.has_framing
+    }
+
+    #[inline]
+    fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.has_framing |= matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION);
+        self.write_line(name.as_str().as_bytes(), value.as_bytes());
+    }
+
+    #[inline]
+    fn write_line(&mut self, name: &[u8], value: &[u8]) {
+        let (start, len) = (usize::from(self.here_len), name.len() + value.len() + 4);
+        match self.here.get_mut(start..start + len) {
+            Some(line) if self.away.is_none() => {
+                let (name_at, rest) = line.split_at_mut(name.len());
+                let (colon, rest) = rest.split_at_mut(2);
+                let (value_at, end) = rest.split_at_mut(value.len());
+                name_at.copy_from_slice(name);
+                colon.copy_from_slice(b": ");
+                value_at.copy_from_slice(value);
+                end.copy_from_slice(b"\r\n");
+                self.here_len += u8::try_from(len).expect("it fits into `here`");
+            }
+            _ => self.write_away(name, value),
+        }
+    }
+
+    /// Writes a line that does not fit in here.
+    #[cold]
+    fn write_away(&mut self, name: &[u8], value: &[u8]) {
+        let away = self.away.get_or_insert_with(|| {
+            let here = &self.here[..usize::from(self.here_len)];
+            let mut lines = Vec::with_capacity(4 * INLINE_LEN + name.len() + value.len());
+            lines.extend_from_slice(here);
+            Box::new(lines)
+        });
+        for part in [name, b": ", value, b"\r\n"] {
+            away.extend_from_slice(part);
+        }
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields::new()
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |(name, value): (_, &[u8])| (name, value.escape_ascii().to_string());
+        out.debug_map().entries(self.iter().map(text)).finish()
+    }
+}
+
+impl<'a> IntoIterator for &'a Fields {
+    type Item = (&'a str, &'a [u8]);
+    type IntoIter = FieldLines<'a>;
+
+    fn into_iter(self) -> FieldLines<'a> {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ALLOW, CONTENT_TYPE, SET_COOKIE};
+
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    #[test]
+    fn fields_stand_as_the_lines_that_are_sent() {
+        let mut fields = Fields::new();
+        assert!(fields.is_empty() && fields.get(&ALLOW).is_none());
+        fields.append(SET_COOKIE, value("a=b"));
+        fields.append(CONTENT_TYPE, value("text/plain"));
+        fields.append(SET_COOKIE, value(""));
+        let lines = b"set-cookie: a=b\r\ncontent-type: text/plain\r\nset-cookie: \r\n";
+        assert_eq!(fields.lines(), lines);
+        assert_eq!((fields.len(), fields.has_framing()), (3, false));
+        assert_eq!(fields.get(&SET_COOKIE), Some(&b"a=b"[..]));
+    }
+
+    #[test]
+    fn a_field_that_is_set_replaces_all_of_its_name() {
+        let mut fields = Fields::new();
+        fields.append(SET_COOKIE, value("a=b"));
+        fields.append(ALLOW, value("GET"));
+        fields.append(SET_COOKIE, value("c=d"));
+        fields.insert(SET_COOKIE, value("e=f"));
+        assert_eq!(fields.lines(), b"allow: GET\r\nset-cookie: e=f\r\n");
+        fields.remove(&ALLOW);
+        fields.remove(&ALLOW);
+        assert_eq!(fields.lines(), b"set-cookie: e=f\r\n");
+    }
+
+    #[test]
+    fn more_lines_than_fit_inline_are_kept_all_the_same() {
+        let mut fields = Fields::new();
+        let long = HeaderValue::from_bytes(&[b'x'; INLINE_LEN]).unwrap();
+        fields.append(ALLOW, long.clone());
+        fields.append(CONNECTION, value("close"));
+        let all: Vec<_> = fields.iter().collect();
+        assert_eq!(all, [("allow", long.as_bytes()), ("connection", b"close")]);
+        assert!(fields.has_framing());
     }
 }

@@ -18,7 +18,7 @@ use super::counters::{Counters, End};
 use super::shutdown::{Listener, Phase, Shutdown};
 use super::standing::Standing;
 use crate::http::h1::{Connection, Memo};
-use crate::http::{Event, Head, Length, Limits, StatusCode};
+use crate::http::{Event, Head, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
 use crate::runtime::{self, Sleep};
@@ -289,15 +289,12 @@ impl<S: Service> Session<S> {
             Content::Buf(content) => content,
         };
         let standing = self.shared.standing.lines(now);
-        let length = Length::Known(content.len() as u64);
         self.end = End::Finished;
         if self.stop.phase() >= Phase::Draining && !self.connection.has_input() {
             self.connection.send_close();
         }
         self.connection
-            .send_head(status, &fields, length, &standing);
-        self.connection.send_data(content);
-        self.connection.send_end(now);
+            .send_whole(status, &fields, content, &standing, now);
     }
 
     /// The panic's message is on standard error; the peer learns only that there was one. The state

@@ -262,7 +262,7 @@ mod tests {
         let response = rejection.into_response(&Pool::new());
         assert_eq!(response.status, StatusCode::CONFLICT);
         let media_type = response.fields.get(&header::CONTENT_TYPE).unwrap();
-        assert_eq!(media_type, "application/json");
+        assert_eq!(media_type, b"application/json");
         let expected = r#"{"error":"\"a\\b\"\u000d\u000a\u0001é"}"#;
         assert_eq!(
             std::str::from_utf8(response.content.as_bytes()),

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(response.status, StatusCode::OK);
         assert_eq!(response.content.as_bytes(), EVENT.as_bytes());
         let media_type = response.fields.get(&header::CONTENT_TYPE).unwrap();
-        assert_eq!(media_type, "application/json");
+        assert_eq!(media_type, b"application/json");
         assert_eq!(pool.outstanding(), 1);
     }
 

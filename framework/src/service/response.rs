@@ -262,7 +262,9 @@ mod tests {
         let media_type = response.fields.get(&header::CONTENT_TYPE);
         (
             response.status.as_u16(),
-            media_type.map_or(String::new(), |value| value.to_str().unwrap().to_owned()),
+            media_type.map_or(String::new(), |value| {
+                str::from_utf8(value).unwrap().to_owned()
+            }),
             response.content.as_bytes().to_vec(),
         )
     }

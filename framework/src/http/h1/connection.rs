@@ -205,15 +205,38 @@ impl Connection {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return self.sender.send_interim(&self.pool, status, fields);
         }
-        let stays = self.stays
-            && !self.is_closing
-            && !self.is_content_unsure()
-            && status != StatusCode::SWITCHING_PROTOCOLS
-            && !asks_to_close(fields);
+        let stays = self.may_stay(status, fields);
         let pool = &self.pool;
         self.stays = self
             .sender
             .send_head(pool, status, fields, length, stays, standing);
+    }
+
+    /// Sends a whole answer at `now`: as [`send_head`](Self::send_head) with the length of
+    /// `content`, [`send_data`](Self::send_data) and [`send_end`](Self::send_end), for less.
+    ///
+    /// # Panics
+    /// If no request waits for an answer, or if it was begun.
+    #[inline]
+    pub fn send_whole(
+        &mut self,
+        status: StatusCode,
+        fields: &Fields,
+        content: Buf,
+        standing: &[u8],
+        now: Instant,
+    ) {
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            // An interim head is no answer, so the end of this one closes the connection.
+            self.sender.send_interim(&self.pool, status, fields);
+            return self.send_end(now);
+        }
+        let stays = self.may_stay(status, fields);
+        let pool = &self.pool;
+        self.stays = self
+            .sender
+            .send_whole(pool, status, fields, content, stays, standing);
+        self.end_exchange(now);
     }
 
     /// Sends the next bytes of the answer's content. Only small pieces are copied.
@@ -232,8 +255,14 @@ impl Connection {
         if self.sender.is_idle() {
             return;
         }
-        self.since = now;
         self.stays &= self.sender.send_end(&self.pool);
+        self.end_exchange(now);
+    }
+
+    /// The answer is sent: what is to happen with the rest of the request, and then?
+    #[inline]
+    fn end_exchange(&mut self, now: Instant) {
+        self.since = now;
         if self.stays && self.receiver.is_in_content() {
             self.discard_content();
         } else {
@@ -250,10 +279,8 @@ impl Connection {
         let mut fields = Fields::new();
         fields.append(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         let reason = error.reason();
-        let length = Length::Known(u64::try_from(reason.len()).expect("a length fits 64 bits"));
-        self.send_head(error.status(), &fields, length, standing);
-        self.send_data(Buf::from_static(reason.as_bytes()));
-        self.send_end(self.now);
+        let content = Buf::from_static(reason.as_bytes());
+        self.send_whole(error.status(), &fields, content, standing, self.now);
     }
 
     /// Wants to end: the answer under way, or else the next one, is the last. An idle connection is
@@ -413,6 +440,16 @@ impl Connection {
         }
     }
 
+    /// Whether the connection may stay after an answer with this head.
+    #[inline]
+    fn may_stay(&self, status: StatusCode, fields: &Fields) -> bool {
+        self.stays
+            && !self.is_closing
+            && !self.is_content_unsure()
+            && status != StatusCode::SWITCHING_PROTOCOLS
+            && !asks_to_close(fields)
+    }
+
     /// Whether the peer may never send the content, as it waits for a 100.
     #[inline]
     fn is_content_unsure(&self) -> bool {
@@ -475,9 +512,9 @@ impl Connection {
 /// Whether the handler wants the connection to close after its answer.
 #[inline]
 fn asks_to_close(fields: &Fields) -> bool {
-    fields.iter().any(|(name, value)| {
-        name == CONNECTION
-            && grammar::members(value.as_bytes())
-                .any(|option| option.eq_ignore_ascii_case(b"close"))
-    })
+    fields.has_framing()
+        && fields.iter().any(|(name, value)| {
+            name == CONNECTION
+                && grammar::members(value).any(|option| option.eq_ignore_ascii_case(b"close"))
+        })
 }

@@ -5,7 +5,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use crate::http::{Fields, HeaderName, StatusCode};
+use crate::http::{Fields, StatusCode};
 use crate::mem::BufMut;
 
 /// What the head says about the length of the content.
@@ -44,20 +44,17 @@ pub(super) fn head(
 ) {
     status_line(out, status);
     out.extend_from_slice(standing);
-    for (name, value) in fields.iter() {
-        if !is_ours(name, length) {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
+    if fields.has_framing() {
+        other_fields(out, fields, length);
+    } else {
+        out.extend_from_slice(fields.lines());
     }
     match length {
         LengthField::Omitted | LengthField::AsGiven => {}
         LengthField::Known(len) => {
-            out.extend_from_slice(b"Content-Length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
-            out.extend_from_slice(b"\r\n");
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(len).as_bytes();
+            out.extend_from_parts([b"Content-Length: ", digits, b"\r\n"]);
         }
         LengthField::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
@@ -65,6 +62,39 @@ pub(super) fn head(
         ConnectionField::Omitted => out.extend_from_slice(b"\r\n"),
         ConnectionField::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         ConnectionField::Close => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+    }
+}
+
+/// Appends a whole answer of the most usual kind in one go: 200, the content at hand, and the
+/// connection stays.
+///
+/// `fields` must not be about framing.
+#[inline]
+pub(super) fn whole(out: &mut BufMut, fields: &Fields, content: &[u8], standing: &[u8]) {
+    debug_assert!(
+        !fields.has_framing(),
+        "the general way looks at each of them"
+    );
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(content.len()).as_bytes();
+    out.extend_from_parts([
+        b"HTTP/1.1 200 OK\r\n",
+        standing,
+        fields.lines(),
+        b"Content-Length: ",
+        digits,
+        b"\r\n\r\n",
+        content,
+    ]);
+}
+
+/// Appends the handler's fields but those that are ours to write.
+#[cold]
+fn other_fields(out: &mut BufMut, fields: &Fields, length: LengthField) {
+    for (name, value) in fields {
+        if !is_ours(name, length) {
+            out.extend_from_parts([name.as_bytes(), b": ", value, b"\r\n"]);
+        }
     }
 }
 
@@ -83,8 +113,7 @@ pub(super) fn chunk_size(out: &mut BufMut, len: usize) {
 }
 
 /// Whether a field of the handler's is left out because it is ours to write.
-#[inline]
-fn is_ours(name: &HeaderName, length: LengthField) -> bool {
+fn is_ours(name: &str, length: LengthField) -> bool {
     name == CONTENT_LENGTH && length != LengthField::AsGiven
         || name == TRANSFER_ENCODING
         || name == CONNECTION

@@ -116,8 +116,7 @@ impl Receiver {
         let slot = memo.slot(&self.input);
         if let Some((head, terms)) = slot.recall(&self.input) {
             self.terms = terms;
-            let len = head.bytes().len();
-            drop(split_off(&mut self.input, len));
+            self.input.advance(head.bytes().len());
             return Some(head);
         }
         let head = parse::parse(&mut self.input, &mut self.terms, limits).ok()?;

@@ -140,6 +140,34 @@ impl Sender {
         stays
     }
 
+    /// Sends a whole answer. Returns whether the connection stays, which it does at most if
+    /// `stays`.
+    ///
+    /// # Panics
+    /// If no request waits for one.
+    #[inline]
+    pub(super) fn send_whole(
+        &mut self,
+        pool: &Pool,
+        status: StatusCode,
+        fields: &Fields,
+        content: Buf,
+        stays: bool,
+        standing: &[u8],
+    ) -> bool {
+        let is_usual = stays && status == StatusCode::OK && !fields.has_framing();
+        if is_usual && self.state == State::Due(Asked::default()) && Chain::copies(content.len()) {
+            self.output
+                .write_with(pool, |out| encode::whole(out, fields, &content, standing));
+            self.state = State::Idle;
+            return true;
+        }
+        let length = Length::Known(u64::try_from(content.len()).expect("a length fits 64 bits"));
+        let stays = self.send_head(pool, status, fields, length, stays, standing);
+        self.send_data(pool, content);
+        self.send_end(pool) && stays
+    }
+
     /// Sends content of the answer; what is over its length, or not wanted, is left out.
     #[inline]
     pub(super) fn send_data(&mut self, pool: &Pool, mut data: Buf) {
