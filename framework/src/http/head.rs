@@ -106,7 +106,7 @@ fn authority_end(target: &[u8]) -> usize {
 /// The head of a request: method, target, version and field lines.
 ///
 /// It owns a counted slice of the bytes it was parsed from, so it is cheap to keep and to move.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Head {
     bytes: Buf,
     method: Named,
@@ -118,10 +118,38 @@ pub struct Head {
 }
 
 /// A method: a reference where it can be one, as a `Method` is costly to move.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Named {
     Known(&'static Method),
     Other(Box<Method>),
+}
+
+impl Clone for Named {
+    #[inline]
+    fn clone(&self) -> Named {
+        match self {
+            Named::Known(method) => Named::Known(method),
+            Named::Other(method) => Named::other((**method).clone()),
+        }
+    }
+}
+
+impl Named {
+    #[cold]
+    fn other(method: Method) -> Named {
+        Named::Other(Box::new(method))
+    }
+}
+
+impl Clone for Head {
+    #[inline]
+    fn clone(&self) -> Head {
+        Head {
+            bytes: self.bytes.clone(),
+            method: self.method.clone(),
+            ..*self
+        }
+    }
 }
 
 impl Head {
@@ -136,7 +164,7 @@ impl Head {
         fields_start: u16,
     ) -> Head {
         let target = Target::split(&bytes, target);
-        let method = Named::Other(Box::new(method));
+        let method = Named::other(method);
         Head {
             bytes,
             method,

@@ -198,9 +198,17 @@ impl<S: Service> Session<S> {
     fn serve_batch(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
             match event {
+                Event::Request(head) if self.connection.poll_end() => {
+                    self.call(head, Buf::new(), now);
+                }
                 Event::Request(head) => self.head = Some(head),
-                Event::Content(content) => self.gather(content),
-                Event::End => self.call(now),
+                Event::Content(content) => {
+                    self.gather(content);
+                    if self.connection.poll_end() {
+                        self.call_gathered(now);
+                    }
+                }
+                Event::End => self.call_gathered(now),
                 Event::Error(error) => {
                     self.shared.counters.count_protocol_error();
                     if self.end != End::TimedOut {
@@ -232,9 +240,9 @@ impl<S: Service> Session<S> {
         };
     }
 
-    /// Gives a whole request to the service.
+    /// Gives the service the request whose content was gathered.
     #[inline]
-    fn call(&mut self, now: Instant) {
+    fn call_gathered(&mut self, now: Instant) {
         let content = match std::mem::take(&mut self.content) {
             Gathered::Nothing => Buf::new(),
             Gathered::One(content) => content,
@@ -244,6 +252,12 @@ impl<S: Service> Session<S> {
             .head
             .take()
             .expect("the protocol gives the head before the end");
+        self.call(head, content, now);
+    }
+
+    /// Gives a whole request to the service.
+    #[inline]
+    fn call(&mut self, head: Head, content: Buf, now: Instant) {
         let request = Request::new(head, content, self.shared.pool.clone());
         self.shared.counters.count_request();
         self.in_handler = true;

@@ -158,6 +158,15 @@ impl Connection {
         }
     }
 
+    /// Whether the request whose head or content was polled just now is complete. If so, that was
+    /// its end: no [`Event::End`] comes.
+    ///
+    /// Nobody has to ask. Who does saves an event for each request that is here as a whole.
+    #[inline]
+    pub fn poll_end(&mut self) -> bool {
+        self.error.is_none() && self.discarded.is_none() && self.receiver.take_end()
+    }
+
     /// The next bytes for the peer, oldest first.
     #[inline]
     pub fn poll_output(&mut self) -> Option<Buf> {

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 
 use super::terms::Terms;
 use crate::http::Head;
-use crate::mem::Pool;
+use crate::mem::{Buf, Pool};
 
 /// How many heads are known at once. The length of the input chooses the slot: a client whose
 /// requests differ in the length of their content has a slot for each.
@@ -47,14 +47,17 @@ impl Memo {
 }
 
 impl Slot {
-    /// The head that `input` begins with, and its terms, if it is known.
+    /// Takes the head that `input` begins with, and its terms, if it is known.
     #[inline]
-    pub(super) fn recall(&self, input: &[u8]) -> Option<(Head, Terms)> {
+    pub(super) fn recall(&self, input: &mut Buf, terms: &mut Terms) -> Option<Head> {
         let known = self.known.borrow();
-        let (head, terms) = known.as_ref()?;
-        input
-            .starts_with(head.bytes())
-            .then(|| (head.clone(), *terms))
+        let (head, known_terms) = known.as_ref()?;
+        if !input.starts_with(head.bytes()) {
+            return None;
+        }
+        input.advance(head.bytes().len());
+        *terms = *known_terms;
+        Some(head.clone())
     }
 
     /// Takes note of a head that was read and found good.

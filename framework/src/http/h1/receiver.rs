@@ -114,9 +114,7 @@ impl Receiver {
             return parse::parse(&mut self.input, &mut self.terms, limits).ok();
         };
         let slot = memo.slot(&self.input);
-        if let Some((head, terms)) = slot.recall(&self.input) {
-            self.terms = terms;
-            self.input.advance(head.bytes().len());
+        if let Some(head) = slot.recall(&mut self.input, &mut self.terms) {
             return Some(head);
         }
         let head = parse::parse(&mut self.input, &mut self.terms, limits).ok()?;
@@ -156,6 +154,16 @@ impl Receiver {
             Framing::Sized(len) => State::Sized(len),
             Framing::Chunked => State::Chunked(Decoder::default()),
         };
+    }
+
+    /// Takes the end of the content, if it is what comes next.
+    #[inline]
+    pub(super) fn take_end(&mut self) -> bool {
+        let is_next = matches!(self.state, State::End);
+        if is_next {
+            self.state = State::Whole;
+        }
+        is_next
     }
 
     /// Reads the next part of the content.
