@@ -4,13 +4,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::TcpStream;
 use crate::runtime::{self, Shard, SocketKey};
-use crate::sys::socket;
+use crate::sys::socket::{self, Descriptor};
 
 /// A listening socket of one shard. The kernel spreads new connections over all sockets that
 /// listen on one address (`SO_REUSEPORT`), one for each shard.
@@ -35,7 +34,7 @@ impl TcpListener {
     }
 
     /// Takes over a listening socket, which must be in blocking mode.
-    pub(crate) fn adopt(descriptor: OwnedFd) -> TcpListener {
+    pub(crate) fn adopt(descriptor: Descriptor) -> TcpListener {
         runtime::with_current(|shard| {
             let key = shard.io.borrow_mut().open_listener(descriptor);
             TcpListener {
@@ -63,7 +62,7 @@ impl TcpListener {
     /// As [`accept`](TcpListener::accept).
     pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         let accepted = self.shard.io.borrow_mut().poll_accept(self.key, context);
-        accepted.map_ok(TcpStream::adopt)
+        accepted.map_ok(TcpStream::open)
     }
 
     /// Accepts nothing more until [`accept`](TcpListener::accept) is called again: connections wait
@@ -77,7 +76,11 @@ impl TcpListener {
     /// # Errors
     /// As `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_address(self.shard.io.borrow().listener_descriptor(self.key))
+        self.shard
+            .io
+            .borrow()
+            .listener_descriptor(self.key)
+            .local_address()
     }
 }
 

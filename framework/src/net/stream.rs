@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use crate::mem::Buf;
 use crate::runtime::{self, Shard, SocketKey};
-use crate::sys::socket;
+use crate::sys::socket::{self, Descriptor};
 
 /// A TCP connection. It belongs to the shard that accepted or opened it.
 ///
@@ -40,8 +40,8 @@ impl TcpStream {
         TcpStream::connect_from(socket::stream_for(address)?, address).await
     }
 
-    async fn connect_from(descriptor: OwnedFd, address: SocketAddr) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::adopt(descriptor);
+    async fn connect_from(descriptor: Descriptor, address: SocketAddr) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::open(descriptor);
         stream
             .shard
             .io
@@ -56,6 +56,10 @@ impl TcpStream {
     /// # Panics
     /// Outside of every shard.
     pub fn adopt(descriptor: OwnedFd) -> TcpStream {
+        TcpStream::open(descriptor.into())
+    }
+
+    pub(crate) fn open(descriptor: Descriptor) -> TcpStream {
         runtime::with_current(|shard| {
             let key = shard.io.borrow_mut().open(descriptor);
             TcpStream {
@@ -142,7 +146,7 @@ impl TcpStream {
     /// # Errors
     /// As `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_address(self.shard.io.borrow().descriptor(self.key))
+        self.shard.io.borrow().descriptor(self.key).local_address()
     }
 
     /// The address of the peer.
@@ -150,7 +154,7 @@ impl TcpStream {
     /// # Errors
     /// As `getpeername(2)`, for instance when the peer has gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_address(self.shard.io.borrow().descriptor(self.key))
+        self.shard.io.borrow().descriptor(self.key).peer_address()
     }
 }
 

@@ -17,6 +17,15 @@ pub(crate) enum Driver {
     Uring(Uring),
 }
 
+/// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
+macro_rules! forward {
+    ($self:expr, $driver:ident => $call:expr) => {
+        match $self {
+            Driver::Uring($driver) => $call,
+        }
+    };
+}
+
 impl Driver {
     /// The name that the start-up line shows.
     pub(crate) fn name(&self) -> &'static str {
@@ -27,60 +36,44 @@ impl Driver {
 
     /// What the kernel can do and what was chosen, for `--verbose`.
     pub(crate) fn describe(&self) -> String {
-        match self {
-            Driver::Uring(uring) => uring.describe(),
-        }
+        forward!(self, driver => driver.describe())
     }
 
     /// What was counted so far.
     pub(crate) fn counters(&self) -> Counters {
-        match self {
-            Driver::Uring(uring) => uring.counters(),
-        }
+        forward!(self, driver => driver.counters())
     }
 
     /// How many operations are in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        match self {
-            Driver::Uring(uring) => uring.in_flight(),
-        }
+        forward!(self, driver => driver.in_flight())
     }
 
     /// Queues an operation; it starts with the next `enter`.
     #[inline]
     pub(crate) fn push(&mut self, target: Target, op: Op) -> OpId {
-        match self {
-            Driver::Uring(uring) => uring.push(target, op),
-        }
+        forward!(self, driver => driver.push(target, op))
     }
 
     /// Asks for an operation to end early; it completes all the same.
     pub(crate) fn cancel(&mut self, id: OpId) {
-        match self {
-            Driver::Uring(uring) => uring.cancel(id),
-        }
+        forward!(self, driver => driver.cancel(id));
     }
 
     /// Rings the doorbell of another shard.
     pub(crate) fn ring_bell(&mut self, bell: &Doorbell) {
-        match self {
-            Driver::Uring(uring) => uring.ring_bell(bell),
-        }
+        forward!(self, driver => driver.ring_bell(bell));
     }
 
     /// Starts what was queued and waits as told.
     #[inline]
     pub(crate) fn enter(&mut self, wait: Wait) {
-        match self {
-            Driver::Uring(uring) => uring.enter(wait),
-        }
+        forward!(self, driver => driver.enter(wait));
     }
 
     /// Hands every completion to `sink`.
     #[inline]
     pub(crate) fn reap(&mut self, bell: &Doorbell, pool: &Pool, sink: impl FnMut(Completion)) {
-        match self {
-            Driver::Uring(uring) => uring.reap(bell, pool, sink),
-        }
+        forward!(self, driver => driver.reap(bell, pool, sink));
     }
 }

@@ -5,7 +5,6 @@
 //! a success or an error, and is followed by a new one where one is wanted.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use slab::Slab;
@@ -17,7 +16,7 @@ use super::socket::{
 };
 use crate::mem::{Buf, Pool};
 use crate::sys::ring::number;
-use crate::sys::socket::SockAddr;
+use crate::sys::socket::{Descriptor, SockAddr};
 
 /// The driver and what completions are for.
 pub(crate) struct Io {
@@ -55,23 +54,23 @@ impl Io {
     }
 
     /// Takes a connected (or to be connected) socket in.
-    pub(crate) fn open(&mut self, descriptor: OwnedFd) -> SocketKey {
-        SocketKey::of(self.sockets.insert(Socket::new(descriptor)))
+    pub(crate) fn open(&mut self, descriptor: impl Into<Descriptor>) -> SocketKey {
+        SocketKey::of(self.sockets.insert(Socket::new(descriptor.into())))
     }
 
     /// Takes a listening socket in.
-    pub(crate) fn open_listener(&mut self, descriptor: OwnedFd) -> SocketKey {
-        SocketKey::of(self.listeners.insert(Listener::new(descriptor)))
+    pub(crate) fn open_listener(&mut self, descriptor: impl Into<Descriptor>) -> SocketKey {
+        SocketKey::of(self.listeners.insert(Listener::new(descriptor.into())))
     }
 
     /// The descriptor of a socket.
-    pub(crate) fn descriptor(&self, key: SocketKey) -> BorrowedFd<'_> {
-        self.sockets[key.index()].descriptor.as_fd()
+    pub(crate) fn descriptor(&self, key: SocketKey) -> &Descriptor {
+        &self.sockets[key.index()].descriptor
     }
 
     /// The descriptor of a listener.
-    pub(crate) fn listener_descriptor(&self, key: SocketKey) -> BorrowedFd<'_> {
-        self.listeners[key.index()].descriptor.as_fd()
+    pub(crate) fn listener_descriptor(&self, key: SocketKey) -> &Descriptor {
+        &self.listeners[key.index()].descriptor
     }
 
     // Receiving.
@@ -282,7 +281,7 @@ impl Io {
         &mut self,
         key: SocketKey,
         context: &Context<'_>,
-    ) -> Poll<io::Result<OwnedFd>> {
+    ) -> Poll<io::Result<Descriptor>> {
         let listener = &mut self.listeners[key.index()];
         if let Some(descriptor) = listener.accepted.pop_front() {
             return Poll::Ready(Ok(descriptor));
@@ -362,7 +361,7 @@ impl Io {
     fn release_when_done(&mut self, key: SocketKey) {
         let socket = &self.sockets[key.index()];
         if !socket.open && !socket.is_busy() {
-            let socket = self.sockets.remove(key.index()).descriptor.into_raw_fd();
+            let socket = self.sockets.remove(key.index()).descriptor.into_number();
             self.driver.push(Target::Nobody, Op::Close { socket });
         }
     }
@@ -382,7 +381,7 @@ impl Io {
     fn release_listener_when_done(&mut self, key: SocketKey) {
         let listener = &self.listeners[key.index()];
         if !listener.open && listener.accepting.is_none() {
-            let socket = self.listeners.remove(key.index()).descriptor.into_raw_fd();
+            let socket = self.listeners.remove(key.index()).descriptor.into_number();
             self.driver.push(Target::Nobody, Op::Close { socket });
         }
     }

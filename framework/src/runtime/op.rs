@@ -7,12 +7,12 @@
 //! operation in the same place.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use slab::Slab;
 
 use crate::mem::Buf;
-use crate::sys::socket::SockAddr;
+use crate::sys::socket::{Descriptor, SockAddr};
 
 /// What the driver is asked to do. Sockets are named by number: whoever pushes keeps them open
 /// until the operation's last completion.
@@ -67,7 +67,7 @@ pub(crate) struct Completion {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// A new connection.
-    Accepted(OwnedFd),
+    Accepted(Descriptor),
     /// Bytes from the peer; none at all when the peer has sent FIN.
     Received(Buf),
     /// That many bytes of `data` were taken by the kernel.

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::task::Waker;
 
 use smallvec::SmallVec;
 
 use super::op::OpId;
 use crate::mem::{Buf, Chain};
+use crate::sys::socket::Descriptor;
 
 /// How many received bytes may wait for their reader before receiving stops.
 pub(super) const RECEIVED_MAX: usize = 64 * 1024;
@@ -47,7 +48,7 @@ pub(super) enum Outgoing {
 
 /// A stream socket.
 pub(super) struct Socket {
-    pub(super) descriptor: OwnedFd,
+    pub(super) descriptor: Descriptor,
     /// Whether a stream still refers to it; otherwise it is being closed.
     pub(super) open: bool,
     pub(super) receiving: Option<OpId>,
@@ -71,7 +72,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(descriptor: OwnedFd) -> Socket {
+    pub(super) fn new(descriptor: Descriptor) -> Socket {
         Socket {
             descriptor,
             open: true,
@@ -92,7 +93,7 @@ impl Socket {
     }
 
     pub(super) fn number(&self) -> RawFd {
-        self.descriptor.as_raw_fd()
+        self.descriptor.number()
     }
 
     /// How many bytes the kernel has not taken yet.
@@ -133,17 +134,17 @@ impl Socket {
 
 /// A listening socket.
 pub(super) struct Listener {
-    pub(super) descriptor: OwnedFd,
+    pub(super) descriptor: Descriptor,
     pub(super) open: bool,
     pub(super) accepting: Option<OpId>,
     pub(super) paused: bool,
-    pub(super) accepted: VecDeque<OwnedFd>,
+    pub(super) accepted: VecDeque<Descriptor>,
     pub(super) error: Option<io::Error>,
     pub(super) acceptor: Option<Waker>,
 }
 
 impl Listener {
-    pub(super) fn new(descriptor: OwnedFd) -> Listener {
+    pub(super) fn new(descriptor: Descriptor) -> Listener {
         Listener {
             descriptor,
             open: true,
@@ -156,7 +157,7 @@ impl Listener {
     }
 
     pub(super) fn number(&self) -> RawFd {
-        self.descriptor.as_raw_fd()
+        self.descriptor.number()
     }
 
     /// Whether an accept should be in flight and is not.

@@ -220,7 +220,8 @@ impl Uring {
         let outcome = match op {
             Op::Accept { .. } => {
                 // SAFETY: a successful accept's result is a descriptor that only we know.
-                Outcome::Accepted(unsafe { OwnedFd::from_raw_fd(raw.result) })
+                let accepted = unsafe { OwnedFd::from_raw_fd(raw.result) };
+                Outcome::Accepted(accepted.into())
             }
             Op::Receive { .. } => Outcome::Received(received.unwrap_or_default()),
             Op::Send { .. } => return Some(sent(target, ended, result)),

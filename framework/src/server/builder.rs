@@ -22,7 +22,7 @@ use crate::net::{TcpListener, TcpStream};
 use crate::runtime::{self, Placement, ShardId, run_on_all_shards};
 use crate::service::Service;
 use crate::sharded::Sharded;
-use crate::sys::socket;
+use crate::sys::socket::{self, Descriptor};
 
 /// A server that is bound to its addresses and not running yet.
 ///
@@ -47,7 +47,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Bound {
     address: SocketAddr,
-    socket: OwnedFd,
+    socket: Descriptor,
 }
 
 /// Stops a running server from any thread. See [`Server::stopper`].
@@ -202,7 +202,7 @@ impl Bound {
             Error::io(format!("cannot listen on {address}{advice}"), error)
         };
         let socket = listen().map_err(context)?;
-        let address = socket::local_address(std::os::fd::AsFd::as_fd(&socket)).map_err(context)?;
+        let address = socket.local_address().map_err(context)?;
         Ok(Bound { address, socket })
     }
 }
@@ -220,7 +220,7 @@ struct Plan {
 /// The sockets of one shard.
 #[derive(Default)]
 struct Sockets {
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Descriptor>,
     /// Where stops are heard of: on the first shard.
     stopped: Option<OwnedFd>,
 }

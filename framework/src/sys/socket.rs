@@ -1,8 +1,9 @@
-//! Sockets as shards need them: listeners that several shards share a port with, quiet sends.
+//! [`Descriptor`], and sockets as shards need them: listeners that several shards share a port
+//! with, quiet sends.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 pub(crate) use socket2::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -11,15 +12,59 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// An open socket: whoever owns it closes it. Operations name it by its number.
+#[derive(Debug)]
+pub(crate) enum Descriptor {
+    /// One of this process's descriptors.
+    Kernel(OwnedFd),
+}
+
+impl Descriptor {
+    /// Its number, for operations.
+    #[inline]
+    pub(crate) fn number(&self) -> RawFd {
+        match self {
+            Descriptor::Kernel(fd) => fd.as_raw_fd(),
+        }
+    }
+
+    /// Its number, which the caller closes.
+    pub(crate) fn into_number(self) -> RawFd {
+        match self {
+            Descriptor::Kernel(fd) => fd.into_raw_fd(),
+        }
+    }
+
+    /// The address that it is bound to.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Descriptor::Kernel(fd) => address(SockRef::from(fd).local_addr()),
+        }
+    }
+
+    /// The address of the peer.
+    pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Descriptor::Kernel(fd) => address(SockRef::from(fd).peer_addr()),
+        }
+    }
+}
+
+impl From<OwnedFd> for Descriptor {
+    fn from(fd: OwnedFd) -> Descriptor {
+        Descriptor::Kernel(fd)
+    }
+}
+
 /// Opens a listening socket that shares its port with those of the other shards (`SO_REUSEPORT`).
 ///
 /// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
 /// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<Descriptor> {
     let socket = bind(address, true)?;
     socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Fails with `AddrInUse` when anybody listens on `address` already.
@@ -45,14 +90,14 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 /// Opens a socket to connect to `address` with, without `Nagle`'s delay.
-pub(crate) fn stream_for(address: SocketAddr) -> io::Result<OwnedFd> {
+pub(crate) fn stream_for(address: SocketAddr) -> io::Result<Descriptor> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_tcp_nodelay(true)?;
-    Ok(socket.into())
+    Ok(OwnedFd::from(socket).into())
 }
 
 fn address(from: io::Result<SockAddr>) -> io::Result<SocketAddr> {
@@ -61,26 +106,15 @@ fn address(from: io::Result<SockAddr>) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-/// The address that the socket is bound to.
-pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    address(SockRef::from(&socket).local_addr())
-}
-
-/// The address of the peer.
-pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    address(SockRef::from(&socket).peer_addr())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
-    use std::os::fd::AsFd;
 
     #[test]
     fn listeners_share_a_port_but_a_taken_one_is_refused() {
         let first = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = local_address(first.as_fd()).unwrap();
+        let address = first.local_address().unwrap();
         listen(address).unwrap();
         assert_eq!(
             refuse_if_taken(address).unwrap_err().kind(),
@@ -92,15 +126,16 @@ mod tests {
     #[test]
     fn the_same_port_serves_both_address_families() {
         let four = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
-        let port = local_address(four.as_fd()).unwrap().port();
+        let port = four.local_address().unwrap().port();
         listen((Ipv6Addr::UNSPECIFIED, port).into()).unwrap();
     }
 
     #[test]
     fn an_accepted_socket_inherits_nodelay() {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = local_address(listener.as_fd()).unwrap();
+        let address = listener.local_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
+        let Descriptor::Kernel(listener) = listener;
         let (accepted, _) = Socket::from(listener).accept().unwrap();
         assert!(accepted.tcp_nodelay().unwrap());
     }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -79,7 +79,7 @@ impl Bench {
 
     fn listen(&mut self) -> (SocketKey, SocketAddr) {
         let listener = socket::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = socket::local_address(listener.as_fd()).unwrap();
+        let address = listener.local_address().unwrap();
         (self.io.open_listener(listener), address)
     }
 
