@@ -40,6 +40,7 @@ pub mod runtime;
 pub mod server;
 pub mod service;
 mod sharded;
+pub mod sync;
 mod sys;
 
 pub use error::{Error, Result};

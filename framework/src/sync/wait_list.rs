@@ -1,0 +1,269 @@
+//! [`WaitList`]: those who wait for something on one shard, first come, first served.
+//!
+//! What must hold: who has joined leaves exactly once, by itself; a place is not used again before
+//! that, so a key needs no generation; no waker runs while the list is borrowed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+/// No neighbour.
+const NONE: usize = usize::MAX;
+
+/// A line of waiters, each of whom wants a `T`. A clone is the same line.
+#[derive(Clone)]
+pub(super) struct WaitList<T> {
+    line: Rc<RefCell<Line<T>>>,
+}
+
+struct Line<T> {
+    places: Slab<Place<T>>,
+    first: usize,
+    last: usize,
+}
+
+struct Place<T> {
+    state: State<T>,
+    before: usize,
+    behind: usize,
+}
+
+enum State<T> {
+    Waiting { wants: T, waker: Waker },
+    Served(Answer),
+}
+
+/// How a waiter was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It has what it wants.
+    Granted,
+    /// It will never get it.
+    Refused,
+}
+
+/// A waiter's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key(usize);
+
+impl<T: Copy> WaitList<T> {
+    /// Makes an empty line.
+    pub(super) fn new() -> WaitList<T> {
+        let line = RefCell::new(Line {
+            places: Slab::new(),
+            first: NONE,
+            last: NONE,
+        });
+        WaitList {
+            line: Rc::new(line),
+        }
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.borrow().first == NONE
+    }
+
+    /// How many wait, those who were served and have not left yet included.
+    pub(super) fn len(&self) -> usize {
+        self.line.borrow().places.len()
+    }
+
+    /// Goes to the end of the line.
+    fn join(&self, wants: T, waker: &Waker) -> Key {
+        let mut line = self.line.borrow_mut();
+        let before = line.last;
+        let key = line.places.insert(Place {
+            state: State::Waiting {
+                wants,
+                waker: waker.clone(),
+            },
+            before,
+            behind: NONE,
+        });
+        match before {
+            NONE => line.first = key,
+            before => line.places[before].behind = key,
+        }
+        line.last = key;
+        Key(key)
+    }
+
+    /// How the waiter was served; if it was not, it will be woken by `waker`.
+    fn poll_served(&self, key: Key, waker: &Waker) -> Option<Answer> {
+        let mut line = self.line.borrow_mut();
+        let outdated = match &mut line.places[key.0].state {
+            State::Served(answer) => return Some(*answer),
+            State::Waiting { waker: known, .. } if known.will_wake(waker) => return None,
+            State::Waiting { waker: known, .. } => std::mem::replace(known, waker.clone()),
+        };
+        drop(line);
+        drop(outdated);
+        None
+    }
+
+    /// What the first in line wants.
+    #[inline]
+    pub(super) fn first(&self) -> Option<T> {
+        let line = self.line.borrow();
+        match &line.places.get(line.first)?.state {
+            State::Waiting { wants, .. } => Some(*wants),
+            State::Served(_) => None,
+        }
+    }
+
+    /// Serves and wakes the first in line. Tells whether there was one.
+    pub(super) fn serve_first(&self, answer: Answer) -> bool {
+        let mut line = self.line.borrow_mut();
+        let first = line.first;
+        if first == NONE {
+            return false;
+        }
+        line.unlink(first);
+        let state = std::mem::replace(&mut line.places[first].state, State::Served(answer));
+        drop(line);
+        if let State::Waiting { waker, .. } = state {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Serves and wakes everybody who is in line now.
+    pub(super) fn serve_all(&self, answer: Answer) {
+        // Whoever is woken runs later, so nobody can join meanwhile: except from within a waker of
+        // a foreign executor, who then waits for the next time.
+        let count = self.len();
+        for _ in 0..count {
+            if !self.serve_first(answer) {
+                return;
+            }
+        }
+    }
+
+    /// Leaves. Tells how the waiter was served, if it was.
+    fn leave(&self, key: Key) -> Option<Answer> {
+        let mut line = self.line.borrow_mut();
+        let answer = match line.places[key.0].state {
+            State::Waiting { .. } => {
+                line.unlink(key.0);
+                None
+            }
+            State::Served(answer) => Some(answer),
+        };
+        let place = line.places.remove(key.0);
+        drop(line);
+        drop(place);
+        answer
+    }
+}
+
+impl<T> Line<T> {
+    fn unlink(&mut self, key: usize) {
+        let (before, behind) = (self.places[key].before, self.places[key].behind);
+        match before {
+            NONE => self.first = behind,
+            before => self.places[before].behind = behind,
+        }
+        match behind {
+            NONE => self.last = before,
+            behind => self.places[behind].before = before,
+        }
+    }
+}
+
+/// One waiter of a line: joins when it is polled first, leaves when it is dropped.
+pub(super) struct Waiting<T: Copy> {
+    list: WaitList<T>,
+    place: Option<Key>,
+}
+
+impl<T: Copy> Waiting<T> {
+    /// A waiter that has not joined yet.
+    pub(super) fn new(list: &WaitList<T>) -> Waiting<T> {
+        Waiting {
+            list: list.clone(),
+            place: None,
+        }
+    }
+
+    /// Whether it stands in line, or was served without having looked.
+    pub(super) fn has_joined(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Waits in line for `wants`. Once it was served it may join anew.
+    pub(super) fn poll(&mut self, wants: T, context: &Context<'_>) -> Poll<Answer> {
+        let Some(place) = self.place else {
+            self.place = Some(self.list.join(wants, context.waker()));
+            return Poll::Pending;
+        };
+        match self.list.poll_served(place, context.waker()) {
+            None => Poll::Pending,
+            Some(answer) => {
+                self.leave();
+                Poll::Ready(answer)
+            }
+        }
+    }
+
+    /// Leaves the line. Tells how the waiter was served, if it was.
+    pub(super) fn leave(&mut self) -> Option<Answer> {
+        self.list.leave(self.place.take()?)
+    }
+}
+
+impl<T: Copy> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(list: &WaitList<u8>, wants: u8) -> Key {
+        list.join(wants, Waker::noop())
+    }
+
+    #[test]
+    fn waiters_are_served_in_the_order_in_which_they_came() {
+        let list = WaitList::new();
+        let keys = [1, 2, 3].map(|wants| join(&list, wants));
+        assert_eq!(list.first(), Some(1));
+        assert!(list.serve_first(Answer::Granted));
+        assert_eq!(list.first(), Some(2));
+        let served = keys.map(|key| list.poll_served(key, Waker::noop()));
+        assert_eq!(served, [Some(Answer::Granted), None, None]);
+    }
+
+    #[test]
+    fn whoever_leaves_is_skipped_wherever_it_stands() {
+        for gone in 0..3 {
+            let list = WaitList::new();
+            let keys = [0, 1, 2].map(|wants| join(&list, wants));
+            assert_eq!(list.leave(keys[gone]), None);
+            let order: Vec<_> = std::iter::from_fn(|| {
+                let first = list.first();
+                list.serve_first(Answer::Refused).then_some(first).flatten()
+            })
+            .collect();
+            let left: Vec<_> = (0..3_u8).filter(|&key| usize::from(key) != gone).collect();
+            assert_eq!(order, left);
+        }
+    }
+
+    #[test]
+    fn a_place_is_free_again_only_when_its_waiter_has_left() {
+        let list = WaitList::new();
+        let first = join(&list, 1);
+        list.serve_first(Answer::Refused);
+        assert_ne!(join(&list, 2), first);
+        assert_eq!(list.leave(first), Some(Answer::Refused));
+        assert_eq!(join(&list, 3), first);
+        assert_eq!(list.first(), Some(2));
+    }
+}
