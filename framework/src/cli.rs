@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::error::{Error, Result};
-use crate::runtime::{CpuSet, DriverChoice, Placement};
-use crate::server::{Config, Server};
+use crate::runtime::{CpuSet, DriverChoice, Idle, Placement};
+use crate::runtime::{UringFeatures, UringOptions, UringSizes};
+use crate::server::{Accept, Config, Server};
 
 /// Where to listen and on which CPUs to run.
 ///
@@ -47,6 +48,23 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     pub driver: DriverChoice,
 
+    /// How fresh connections are spread over the shards.
+    #[arg(long, default_value = "reuseport")]
+    pub accept: Accept,
+
+    /// Optional features of the kernel's ring to use, and with a leading - not to use. --verbose
+    /// shows those in use.
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub uring_features: Option<UringFeatures>,
+
+    /// Sizes of the ring and its buffers, such as sq=512,cq=4096,buffers=256,buffer-len=4096.
+    #[arg(long, value_name = "LIST")]
+    pub uring_sizes: Option<UringSizes>,
+
+    /// Look for input all the time instead of sleeping; keeps every CPU busy.
+    #[arg(long)]
+    pub poll_mode: bool,
+
     /// Say what the kernel can do and what was chosen.
     #[arg(long)]
     pub verbose: bool,
@@ -65,6 +83,16 @@ impl Args {
         let config = Config {
             placement: Some(Placement::new(self.smp, self.cpuset.as_ref())?),
             driver: self.driver,
+            uring: UringOptions {
+                sizes: self.uring_sizes.unwrap_or_default(),
+                features: self.uring_features.unwrap_or_default(),
+            },
+            idle: if self.poll_mode {
+                Idle::Poll
+            } else {
+                Idle::Sleep
+            },
+            accept: self.accept,
             verbose: self.verbose,
             announce: true,
             ..Config::default()
@@ -107,6 +135,21 @@ impl ValueEnum for DriverChoice {
         Some(match self {
             DriverChoice::Auto => PossibleValue::new("auto").help("the best that is permitted"),
             DriverChoice::Uring => PossibleValue::new("uring").help("io_uring, Linux 6.1 or newer"),
+        })
+    }
+}
+
+impl ValueEnum for Accept {
+    fn value_variants<'a>() -> &'a [Accept] {
+        &[Accept::Reuseport, Accept::LeastLoaded]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Accept::Reuseport => PossibleValue::new("reuseport").help("as the kernel chooses"),
+            Accept::LeastLoaded => {
+                PossibleValue::new("least-loaded").help("to the shard with the fewest open")
+            }
         })
     }
 }

@@ -5,16 +5,19 @@
     reason = "the counts of a test are small"
 )]
 
+use std::cell::RefCell;
 use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use sunstar::ShardId;
 use sunstar::mem::Buf;
 use sunstar::net::{TcpListener, TcpStream};
-use sunstar::runtime::{Config, Placement, run_on_all_shards, spawn};
+use sunstar::runtime::{Config, Placement, run_on_all_shards, sleep, spawn};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -261,4 +264,50 @@ fn dropping_a_stream_while_it_receives_closes_it_for_the_peer() {
         end
     });
     assert_eq!((signal, end), (true, 0));
+}
+
+thread_local! {
+    static CLOSED_BY_WAKE: RefCell<Option<TcpStream>> = const { RefCell::new(None) };
+    static CLOSED_BY_DROP: RefCell<Option<TcpStream>> = const { RefCell::new(None) };
+}
+
+/// A waker that closes one stream of its shard when it is woken and one when it is dropped.
+struct Meddler;
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        drop(CLOSED_BY_WAKE.take());
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        drop(CLOSED_BY_DROP.take());
+    }
+}
+
+#[test]
+fn a_waker_may_use_sockets() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut first = listener.accept().await.unwrap();
+        CLOSED_BY_DROP.set(Some(listener.accept().await.unwrap()));
+        CLOSED_BY_WAKE.set(Some(listener.accept().await.unwrap()));
+        for _ in 0..2 {
+            // The second waker takes the place of the first, which is dropped.
+            let meddler = Waker::from(Arc::new(Meddler));
+            let mut context = Context::from_waker(&meddler);
+            assert!(first.poll_recv(&mut context).is_pending());
+        }
+        while CLOSED_BY_WAKE.with_borrow(Option::is_some) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(CLOSED_BY_DROP.with_borrow(Option::is_none));
+    };
+    with_server(serve, |address| {
+        let connect = || StdStream::connect(address).unwrap();
+        let (mut first, mut second, mut third) = (connect(), connect(), connect());
+        assert_eq!(second.read(&mut [0]).unwrap(), 0);
+        first.write_all(b"now").unwrap();
+        assert_eq!(third.read(&mut [0]).unwrap(), 0);
+    });
 }

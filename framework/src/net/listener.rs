@@ -61,8 +61,27 @@ impl TcpListener {
     /// # Errors
     /// As [`accept`](TcpListener::accept).
     pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
-        let accepted = self.shard.io.borrow_mut().poll_accept(self.key, context);
-        accepted.map_ok(TcpStream::open)
+        self.poll_descriptor(context).map_ok(TcpStream::open)
+    }
+
+    /// As [`poll_accept`](TcpListener::poll_accept), for a connection that may go to another shard.
+    pub(crate) fn poll_descriptor(
+        &mut self,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<Descriptor>> {
+        self.shard.io.borrow_mut().poll_accept(self.key, context)
+    }
+
+    /// After [`pause`](TcpListener::pause): what was accepted before it took effect, then `None`.
+    pub(crate) fn poll_rest(&mut self, context: &Context<'_>) -> Poll<Option<Descriptor>> {
+        self.shard.io.borrow_mut().poll_rest(self.key, context)
+    }
+
+    /// Ends the listening for everybody who shares this socket, and frees its place in the kernel's
+    /// choice among the shards' at once. What waits in its queue is reset.
+    pub(crate) fn stop(&self) {
+        let io = self.shard.io.borrow();
+        io.listener_descriptor(self.key).stop_listening();
     }
 
     /// Accepts nothing more until [`accept`](TcpListener::accept) is called again: connections wait

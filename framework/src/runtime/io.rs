@@ -11,9 +11,7 @@ use slab::Slab;
 
 use super::driver::Driver;
 use super::op::{Completion, Op, Outcome, Target};
-use super::socket::{
-    ACCEPTED_MAX, Incoming, Listener, Outgoing, RECEIVED_MAX, Socket, remember, wake,
-};
+use super::socket::{ACCEPTED_MAX, Incoming, Listener, Outgoing, RECEIVED_MAX, Socket, Wakers};
 use crate::mem::{Buf, Pool};
 use crate::sys::ring::number;
 use crate::sys::socket::{Descriptor, SockAddr};
@@ -23,6 +21,7 @@ pub(crate) struct Io {
     pub(crate) driver: Driver,
     sockets: Slab<Socket>,
     listeners: Slab<Listener>,
+    wakers: Wakers,
 }
 
 /// Names a socket or listener of a shard. Valid until the stream or listener that holds it drops.
@@ -45,6 +44,7 @@ impl Io {
             driver,
             sockets: Slab::new(),
             listeners: Slab::new(),
+            wakers: Wakers::default(),
         }
     }
 
@@ -89,12 +89,9 @@ impl Io {
         match &socket.incoming {
             Incoming::Open => {}
             Incoming::Ended => return Poll::Ready(Ok(None)),
-            Incoming::Failed(kind, code) => {
-                let error = code.map_or_else(|| (*kind).into(), io::Error::from_raw_os_error);
-                return Poll::Ready(Err(error));
-            }
+            Incoming::Failed(error) => return Poll::Ready(Err(again(error))),
         }
-        remember(&mut socket.reader, context.waker());
+        self.wakers.remember(&mut socket.reader, context.waker());
         self.arm_receive(key);
         Poll::Pending
     }
@@ -126,11 +123,9 @@ impl Io {
             Ok(_) => {}
             // No buffer was free for the moment, or we asked for it: nothing has happened.
             Err(error) if ends_only_the_operation(&error) => {}
-            Err(error) => {
-                socket.incoming = Incoming::Failed(error.kind(), error.raw_os_error());
-            }
+            Err(error) => socket.incoming = Incoming::Failed(Box::new(error)),
         }
-        wake(socket.reader.as_ref());
+        self.wakers.wake(&mut socket.reader);
         self.pause_when_full(key);
         self.release_when_done(key);
     }
@@ -165,7 +160,7 @@ impl Io {
                 let id = self.driver.push(Target::Sender(key.0), send);
                 socket.outgoing = Outgoing::Sending(id);
             } else {
-                socket.unsent.push(pool, buf);
+                socket.backlog().unsent.push(pool, buf);
             }
         }
     }
@@ -194,16 +189,16 @@ impl Io {
         context: &Context<'_>,
     ) -> Poll<io::Result<()>> {
         let socket = &mut self.sockets[key.index()];
-        if let Some(error) = &socket.send_error {
-            let code = error.raw_os_error();
-            let again = code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-            return Poll::Ready(Err(again));
+        let backlog = socket.backlog.as_ref();
+        if let Some(error) = backlog.and_then(|backlog| backlog.error.as_ref()) {
+            return Poll::Ready(Err(again(error)));
         }
         let connecting = matches!(socket.outgoing, Outgoing::Connecting(_));
         if !connecting && socket.unsent_len() <= len {
             return Poll::Ready(Ok(()));
         }
-        remember(&mut socket.writer, context.waker());
+        let writer = &mut socket.backlog().writer;
+        self.wakers.remember(writer, context.waker());
         Poll::Pending
     }
 
@@ -224,9 +219,8 @@ impl Io {
             return;
         }
         let (number, target) = (socket.number(), Target::Sender(key.0));
-        if let Some(data) = socket.unsent.pop() {
+        if let Some((data, more)) = socket.next_piece() {
             socket.sending_len = data.len();
-            let more = !socket.unsent.is_empty();
             let send = Op::Send {
                 socket: number,
                 data,
@@ -250,7 +244,7 @@ impl Io {
                 data.advance(len);
                 socket.sending_len = data.len();
                 if socket.open {
-                    let more = !socket.unsent.is_empty();
+                    let more = socket.has_unsent();
                     let send = Op::Send {
                         socket: socket.number(),
                         data,
@@ -264,7 +258,9 @@ impl Io {
             Ok(_) => socket.sending_len = 0,
             Err(error) => socket.fail_sending(error),
         }
-        wake(socket.writer.as_ref());
+        if let Some(backlog) = &mut socket.backlog {
+            self.wakers.wake(&mut backlog.writer);
+        }
         if socket.open {
             self.start_sending(key);
         }
@@ -289,8 +285,27 @@ impl Io {
         if let Some(error) = listener.error.take() {
             return Poll::Ready(Err(error));
         }
-        remember(&mut listener.acceptor, context.waker());
+        self.wakers
+            .remember(&mut listener.acceptor, context.waker());
         self.arm_accept(key);
+        Poll::Pending
+    }
+
+    /// What was accepted before a pause took effect, then `None`.
+    pub(crate) fn poll_rest(
+        &mut self,
+        key: SocketKey,
+        context: &Context<'_>,
+    ) -> Poll<Option<Descriptor>> {
+        let listener = &mut self.listeners[key.index()];
+        if let Some(descriptor) = listener.accepted.pop_front() {
+            return Poll::Ready(Some(descriptor));
+        }
+        if listener.accepting.is_none() {
+            return Poll::Ready(None);
+        }
+        self.wakers
+            .remember(&mut listener.acceptor, context.waker());
         Poll::Pending
     }
 
@@ -332,7 +347,7 @@ impl Io {
             Err(error) if ends_only_the_operation(&error) => {}
             Err(error) => listener.error = Some(error),
         }
-        wake(listener.acceptor.as_ref());
+        self.wakers.wake(&mut listener.acceptor);
         if listener.accepted.len() >= ACCEPTED_MAX {
             self.pause_accept(key);
         }
@@ -346,8 +361,9 @@ impl Io {
         let socket = &mut self.sockets[key.index()];
         socket.open = false;
         socket.received.clear();
-        (socket.reader, socket.writer) = (None, None);
-        socket.unsent = crate::mem::Chain::new();
+        self.wakers.gone.extend(socket.reader.take());
+        let backlog = socket.backlog.take();
+        self.wakers.gone.extend(backlog.and_then(|it| it.writer));
         let sending = match socket.outgoing {
             Outgoing::Connecting(id) | Outgoing::Sending(id) => Some(id),
             Outgoing::Idle | Outgoing::ShuttingDown | Outgoing::Closed => None,
@@ -371,7 +387,7 @@ impl Io {
         let listener = &mut self.listeners[key.index()];
         listener.open = false;
         listener.accepted.clear();
-        listener.acceptor = None;
+        self.wakers.gone.extend(listener.acceptor.take());
         if let Some(accept) = listener.accepting {
             self.driver.cancel(accept);
         }
@@ -416,6 +432,23 @@ impl Io {
             self.complete(completion);
         }
     }
+
+    /// Swaps the wakers that have come together for an empty set; whoever calls this releases them
+    /// outside of every borrow. Tells whether there are any.
+    #[inline]
+    pub(crate) fn take_wakers(&mut self, into: &mut Wakers) -> bool {
+        if self.wakers.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut self.wakers, into);
+        true
+    }
+}
+
+/// The same error once more: one is kept and told to everybody who asks.
+fn again(error: &io::Error) -> io::Error {
+    let code = error.raw_os_error();
+    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Whether an error says nothing about the socket: a provided buffer was missing, or the operation

@@ -18,7 +18,8 @@ use super::mesh::Mesh;
 use super::placement::{Placement, ShardId};
 use super::reactor;
 use super::shard::{Outside, Shard};
-use super::uring::{Sizes, Uring};
+use super::uring::Uring;
+use super::uring_options::UringOptions;
 use crate::error::{Error, Result};
 use crate::sys::cpu;
 use crate::sys::limit::is_out_of_descriptors;
@@ -33,6 +34,16 @@ pub enum DriverChoice {
     Uring,
 }
 
+/// What a shard does that has nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// Sleeps in the kernel until something comes.
+    #[default]
+    Sleep,
+    /// Looks for input all the time: it answers sooner and keeps its CPU busy.
+    Poll,
+}
+
 /// How a runtime is made.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +51,10 @@ pub struct Config {
     pub placement: Placement,
     /// What talks to the kernel.
     pub driver: DriverChoice,
+    /// What can be chosen about the `io_uring` driver.
+    pub uring: UringOptions,
+    /// What a shard does that has nothing to do.
+    pub idle: Idle,
     /// Whether to print to standard error what the kernel can do and what was chosen.
     pub verbose: bool,
 }
@@ -50,6 +65,8 @@ impl Config {
         Config {
             placement,
             driver: DriverChoice::Auto,
+            uring: UringOptions::default(),
+            idle: Idle::Sleep,
             verbose: false,
         }
     }
@@ -126,7 +143,7 @@ where
             // So that the caller notices when a shard has ended without a word.
             drop(started);
             told.recv().ok()?;
-            Some(live(shard, &together, || main(id)))
+            Some(live(shard, &together, config.idle, || main(id)))
         };
         let thread = thread::Builder::new()
             .name(format!("shard-{id}"))
@@ -166,7 +183,7 @@ fn start(id: ShardId, config: &Config, together: &Together, mesh: Mesh) -> Resul
     }
     let bell = &together.outside[id.index()].bell;
     let driver = match config.driver {
-        DriverChoice::Auto | DriverChoice::Uring => Uring::new(Sizes::default(), bell)
+        DriverChoice::Auto | DriverChoice::Uring => Uring::new(config.uring, bell)
             .map(Driver::Uring)
             .map_err(|error| ring_error(id, error))?,
     };
@@ -208,13 +225,14 @@ fn ring_error(id: ShardId, error: std::io::Error) -> Error {
 fn live<F>(
     shard: Shard,
     together: &Together,
+    idle: Idle,
     main: impl FnOnce() -> F,
 ) -> thread::Result<Option<F::Output>>
 where
     F: Future + 'static,
 {
     let shard = Rc::new(shard);
-    let result = catch_unwind(AssertUnwindSafe(|| run(&shard, together, main)));
+    let result = catch_unwind(AssertUnwindSafe(|| run(&shard, together, idle, main)));
     if result.is_err() {
         together.failed.store(true, Ordering::Release);
         together.wake_all();
@@ -231,7 +249,12 @@ where
 }
 
 /// Turns until all shards are done. `None` when another one has panicked first.
-fn run<F>(shard: &Rc<Shard>, together: &Together, main: impl FnOnce() -> F) -> Option<F::Output>
+fn run<F>(
+    shard: &Rc<Shard>,
+    together: &Together,
+    idle: Idle,
+    main: impl FnOnce() -> F,
+) -> Option<F::Output>
 where
     F: Future + 'static,
 {
@@ -251,6 +274,10 @@ where
         if together.is_over() {
             return result;
         }
+        let wait = match idle {
+            Idle::Sleep => wait,
+            Idle::Poll => Wait::No,
+        };
         reactor::enter(shard, wait);
     }
 }

@@ -164,7 +164,9 @@ impl Mesh {
             return None;
         }
         link.calls.remove(call as usize);
-        link.let_one_go();
+        let next = link.next_caller();
+        drop(links);
+        next.into_iter().for_each(Waker::wake);
         Some(errand)
     }
 
@@ -218,7 +220,9 @@ impl Mesh {
         if queued.is_some() || link.calls.len() >= CALLS_MAX {
             let ticket = queued.unwrap_or(link.next_ticket);
             link.next_ticket += u64::from(queued.is_none());
-            link.waiting.insert(ticket, waker.clone());
+            let before = link.waiting.insert(ticket, waker.clone());
+            drop(links);
+            drop(before);
             return Err((errand, ticket));
         }
         let call = link.calls.insert(Call::Away(Some(waker.clone())));
@@ -231,9 +235,15 @@ impl Mesh {
     fn give_up(&self, shard: usize, ticket: u64) {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
-        if link.waiting.remove(&ticket).is_none() {
-            link.let_one_go();
-        }
+        let own = link.waiting.remove(&ticket);
+        let next = if own.is_none() {
+            link.next_caller()
+        } else {
+            None
+        };
+        drop(links);
+        drop(own);
+        next.into_iter().for_each(Waker::wake);
     }
 
     /// Takes an errand that is back, or remembers who waits for it.
@@ -242,13 +252,17 @@ impl Mesh {
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let place = &mut link.calls[call as usize];
         if let Call::Away(place) = place {
-            *place = Some(waker.clone());
+            let before = place.replace(waker.clone());
+            drop(links);
+            drop(before);
             return Poll::Pending;
         }
         let Call::Back(errand) = link.calls.remove(call as usize) else {
             unreachable!("only a dropped caller abandons its call")
         };
-        link.let_one_go();
+        let next = link.next_caller();
+        drop(links);
+        next.into_iter().for_each(Waker::wake);
         Poll::Ready(errand)
     }
 
@@ -256,12 +270,14 @@ impl Mesh {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let before = std::mem::replace(&mut link.calls[call as usize], Call::Abandoned);
+        let mut next = None;
         if let Call::Back(_) = before {
             link.calls.remove(call as usize);
-            link.let_one_go();
+            next = link.next_caller();
         }
         drop(links);
         drop(before);
+        next.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -278,11 +294,10 @@ impl Link {
         self.outbox.len() < before
     }
 
-    /// A place has become free: wakes the caller that has waited longest.
-    fn let_one_go(&mut self) {
-        if let Some((_, waker)) = self.waiting.pop_first() {
-            waker.wake();
-        }
+    /// A place has become free: the caller that has waited longest is to be woken, when the links
+    /// are not borrowed, since that may run code of the user's.
+    fn next_caller(&mut self) -> Option<Waker> {
+        self.waiting.pop_first().map(|(_, waker)| waker)
     }
 }
 

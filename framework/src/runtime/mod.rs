@@ -19,14 +19,16 @@ mod socket;
 mod stats;
 mod timer;
 mod uring;
+mod uring_options;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
 pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};
 pub use executor::Task;
-pub use launch::{Config, DriverChoice, run_on_all_shards};
+pub use launch::{Config, DriverChoice, Idle, run_on_all_shards};
 pub use placement::{Placement, ShardId};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use stats::{Stats, stats};
+pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 
 pub(crate) use current::with as with_current;
 pub(crate) use io::SocketKey;

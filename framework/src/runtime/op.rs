@@ -101,6 +101,10 @@ impl OpId {
 struct InFlight {
     generation: u32,
     target: Target,
+    /// Whether it was asked to end.
+    cancelled: bool,
+    /// How often it found no provided buffer, modulo 256.
+    starved: u8,
     op: Op,
 }
 
@@ -131,9 +135,43 @@ impl OpTable {
         let in_flight = entry.insert(InFlight {
             generation: self.generation,
             target,
+            cancelled: false,
+            starved: 0,
             op,
         });
         (id, &mut in_flight.op)
+    }
+
+    fn find(&mut self, id: OpId) -> Option<&mut InFlight> {
+        let in_flight = self.ops.get_mut(id.index as usize)?;
+        (in_flight.generation == id.generation).then_some(in_flight)
+    }
+
+    /// Notes that an operation was asked to end: it is not to be started again.
+    pub(crate) fn cancel(&mut self, id: OpId) {
+        if let Some(in_flight) = self.find(id) {
+            in_flight.cancelled = true;
+        }
+    }
+
+    /// As [`cancel`](OpTable::cancel), for all.
+    pub(crate) fn cancel_all(&mut self) {
+        for (_, in_flight) in &mut self.ops {
+            in_flight.cancelled = true;
+        }
+    }
+
+    /// Whether an operation was asked to end, or has ended.
+    pub(crate) fn is_cancelled(&mut self, id: OpId) -> bool {
+        self.find(id).is_none_or(|in_flight| in_flight.cancelled)
+    }
+
+    /// Notes that a receive has found no provided buffer. Gives back how often it has, or nothing
+    /// if it is not to be started again.
+    pub(crate) fn starve(&mut self, id: OpId) -> Option<u8> {
+        let in_flight = self.find(id).filter(|in_flight| !in_flight.cancelled)?;
+        in_flight.starved = in_flight.starved.wrapping_add(1);
+        matches!(in_flight.op, Op::Receive { .. }).then_some(in_flight.starved)
     }
 
     /// Whom an operation's completions are for; `None` when it has ended already.
@@ -189,6 +227,16 @@ mod tests {
         assert_eq!(old.index, new.index);
         assert!(table.target(old).is_none() && table.remove(old).is_none());
         assert_eq!(table.target(new).unwrap().0, Target::Sender(2));
+    }
+
+    #[test]
+    fn a_cancelled_receive_is_not_started_again() {
+        let mut table = OpTable::new();
+        let (id, _) = table.insert(Target::Receiver(1), Op::Receive { socket: 1 });
+        assert_eq!((table.starve(id), table.starve(id)), (Some(1), Some(2)));
+        assert!(!table.is_cancelled(id));
+        table.cancel(id);
+        assert!(table.is_cancelled(id) && table.starve(id).is_none());
     }
 
     #[test]

@@ -5,12 +5,12 @@
 //! There is one system call per turn, the driver's `enter`, which also starts what was queued.
 
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Duration;
 
 use super::current;
 use super::driver::Wait;
 use super::shard::Shard;
+use super::socket::Wakers;
 
 /// How long to wait before a full queue to another shard is tried again.
 const CONGESTED_WAIT: Duration = Duration::from_micros(50);
@@ -25,12 +25,15 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             .borrow_mut()
             .reap(&shard.outside.bell, &shard.pool, &mut batch);
         drop(batch);
+        wake_all(shard, |wakers| {
+            shard.io.borrow_mut().take_wakers(wakers);
+        });
         shard.executor.collect(&shard.outside.woken);
         shard.mesh.receive();
-        shard
-            .timers
-            .borrow_mut()
-            .advance(shard.clock.now(), Waker::wake);
+        wake_all(shard, |wakers| {
+            let mut timers = shard.timers.borrow_mut();
+            timers.advance(shard.clock.now(), |waker| wakers.due.push(waker));
+        });
         shard.executor.run();
         shard.mesh.send(|to| {
             let bell = &shard.all[to].bell;
@@ -40,6 +43,15 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
         });
         wait(shard)
     })
+}
+
+/// Wakes what `collect` brings together, when that has let go of everything that it has borrowed.
+#[inline]
+fn wake_all(shard: &Shard, collect: impl FnOnce(&mut Wakers)) {
+    let mut wakers = shard.wakers.take();
+    collect(&mut wakers);
+    wakers.release();
+    shard.wakers.set(wakers);
 }
 
 /// Enters the kernel: starts what the turn has queued and waits as the turn has said.

@@ -1,7 +1,7 @@
 //! [`Shard`]: one thread's reactor, memory and state; [`Outside`]: what other threads see of it.
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::io::Io;
 use super::mesh::Mesh;
 use super::op::Completion;
 use super::placement::ShardId;
+use super::socket::Wakers;
 use super::timer::Wheel;
 use crate::mem::Pool;
 
@@ -47,6 +48,8 @@ pub(crate) struct Shard {
     /// The state that lives on this shard, by type; see `sharded`.
     pub(crate) states: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     pub(super) batch: RefCell<Vec<Completion>>,
+    /// What `reactor::wake` works on; empty between two turns.
+    pub(super) wakers: Cell<Wakers>,
 }
 
 impl Shard {
@@ -65,6 +68,7 @@ impl Shard {
             mesh,
             states: RefCell::new(Vec::new()),
             batch: RefCell::new(Vec::new()),
+            wakers: Cell::default(),
         }
     }
 

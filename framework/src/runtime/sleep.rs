@@ -73,7 +73,8 @@ impl Sleep {
     fn cancel(&mut self) {
         if let Some(timer) = self.timer.take() {
             current::try_with(|shard| {
-                shard.map(|shard| shard.timers.borrow_mut().cancel(timer));
+                let waker = shard.and_then(|shard| shard.timers.borrow_mut().cancel(timer));
+                drop(waker);
             });
         }
     }
@@ -89,13 +90,14 @@ impl Future for Sleep {
                 return Poll::Ready(());
             }
             let mut timers = shard.timers.borrow_mut();
-            let waits = self
+            let before = self
                 .timer
-                .is_some_and(|timer| timers.rewake(timer, context.waker()));
-            if !waits {
+                .and_then(|timer| timers.rewake(timer, context.waker()));
+            if before.is_none() {
                 self.timer = Some(timers.insert(self.deadline, context.waker().clone()));
                 self.fires = self.deadline;
             }
+            drop((timers, before));
             Poll::Pending
         })
     }

@@ -27,8 +27,8 @@ pub(super) enum Incoming {
     Open,
     /// Nothing more: the peer sent FIN.
     Ended,
-    /// Nothing more: the connection broke.
-    Failed(io::ErrorKind, Option<i32>),
+    /// Nothing more: the connection broke. Boxed, so that all others pay nothing for it.
+    Failed(Box<io::Error>),
 }
 
 /// What the one operation in the sending direction is.
@@ -46,7 +46,15 @@ pub(super) enum Outgoing {
     Closed,
 }
 
-/// A stream socket.
+/// What waits behind a send that is in flight.
+pub(super) struct Backlog {
+    pub(super) unsent: Chain,
+    /// Why nothing can be sent any more.
+    pub(super) error: Option<io::Error>,
+    pub(super) writer: Option<Waker>,
+}
+
+/// A stream socket. There are many and most are idle, so what an idle one does not need is boxed.
 pub(super) struct Socket {
     pub(super) descriptor: Descriptor,
     /// Whether a stream still refers to it; otherwise it is being closed.
@@ -60,15 +68,14 @@ pub(super) struct Socket {
     pub(super) incoming: Incoming,
     pub(super) reader: Option<Waker>,
     pub(super) outgoing: Outgoing,
-    pub(super) unsent: Chain,
-    /// How many bytes of `unsent`'s first piece are with the kernel.
+    /// Made when something must wait, and kept.
+    pub(super) backlog: Option<Box<Backlog>>,
+    /// How many bytes are with the kernel.
     pub(super) sending_len: usize,
     /// How many bytes the kernel has taken since the socket was opened.
     pub(super) sent_total: u64,
     /// FIN is to follow what is unsent.
     pub(super) shutdown_wanted: bool,
-    pub(super) send_error: Option<io::Error>,
-    pub(super) writer: Option<Waker>,
 }
 
 impl Socket {
@@ -83,13 +90,36 @@ impl Socket {
             incoming: Incoming::Open,
             reader: None,
             outgoing: Outgoing::Idle,
-            unsent: Chain::new(),
+            backlog: None,
             sending_len: 0,
             sent_total: 0,
             shutdown_wanted: false,
-            send_error: None,
-            writer: None,
         }
+    }
+
+    /// What waits, made if nothing has had to wait before.
+    pub(super) fn backlog(&mut self) -> &mut Backlog {
+        self.backlog.get_or_insert_with(|| {
+            Box::new(Backlog {
+                unsent: Chain::new(),
+                error: None,
+                writer: None,
+            })
+        })
+    }
+
+    /// The next piece to send, and whether more follows it.
+    pub(super) fn next_piece(&mut self) -> Option<(Buf, bool)> {
+        let unsent = &mut self.backlog.as_mut()?.unsent;
+        let piece = unsent.pop()?;
+        Some((piece, !unsent.is_empty()))
+    }
+
+    /// Whether something waits behind what is with the kernel.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.backlog
+            .as_ref()
+            .is_some_and(|it| !it.unsent.is_empty())
     }
 
     pub(super) fn number(&self) -> RawFd {
@@ -98,7 +128,7 @@ impl Socket {
 
     /// How many bytes the kernel has not taken yet.
     pub(super) fn unsent_len(&self) -> usize {
-        self.unsent.len() + self.sending_len
+        self.backlog.as_ref().map_or(0, |it| it.unsent.len()) + self.sending_len
     }
 
     /// Whether the kernel may still name the descriptor in a completion.
@@ -126,9 +156,10 @@ impl Socket {
     /// Nothing more will be sent: what waits is dropped and whoever waits learns why.
     pub(super) fn fail_sending(&mut self, error: io::Error) {
         self.outgoing = Outgoing::Closed;
-        self.unsent = Chain::new();
         self.sending_len = 0;
-        self.send_error = Some(error);
+        let backlog = self.backlog();
+        backlog.unsent = Chain::new();
+        backlog.error = Some(error);
     }
 }
 
@@ -166,19 +197,40 @@ impl Listener {
     }
 }
 
-/// Remembers the waker of whoever waits, without a clone when it is the same as before.
-#[inline]
-pub(super) fn remember(place: &mut Option<Waker>, waker: &Waker) {
-    match place {
-        Some(known) if known.will_wake(waker) => {}
-        _ => *place = Some(waker.clone()),
-    }
+/// Wakers on their way out: to be woken, or only to be dropped. Both may run code of the user's,
+/// which may use sockets; so it happens when nothing of the shard is borrowed.
+#[derive(Default)]
+pub(crate) struct Wakers {
+    pub(super) due: Vec<Waker>,
+    pub(super) gone: Vec<Waker>,
 }
 
-/// Wakes whoever waits. The waker stays: a task that reads in a loop registers it once.
-#[inline]
-pub(super) fn wake(place: Option<&Waker>) {
-    if let Some(waker) = place {
-        waker.wake_by_ref();
+impl Wakers {
+    /// Remembers the waker of whoever waits, without a clone when it is the same as before.
+    #[inline]
+    pub(super) fn remember(&mut self, place: &mut Option<Waker>, waker: &Waker) {
+        match place {
+            Some(known) if known.will_wake(waker) => {}
+            _ => self.gone.extend(place.replace(waker.clone())),
+        }
+    }
+
+    /// Whoever waits is to be woken.
+    #[inline]
+    pub(super) fn wake(&mut self, place: &mut Option<Waker>) {
+        self.due.extend(place.take());
+    }
+
+    /// Whether there is nothing to do.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.gone.is_empty()
+    }
+
+    /// Wakes and drops. Nothing of the shard may be borrowed.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.due.drain(..).for_each(Waker::wake);
+        self.gone.clear();
     }
 }

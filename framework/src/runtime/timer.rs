@@ -81,31 +81,24 @@ impl Wheel {
         TimerKey { index, generation }
     }
 
-    /// Replaces the waker of a timer. Tells whether the timer still waits.
-    pub(crate) fn rewake(&mut self, key: TimerKey, waker: &Waker) -> bool {
-        let Some(entry) = self.entries.get_mut(key.index as usize) else {
-            return false;
-        };
+    /// Replaces the waker of a timer, and gives one back that is to be dropped when the wheel is
+    /// not borrowed; nothing when the timer does not wait any more.
+    pub(crate) fn rewake(&mut self, key: TimerKey, waker: &Waker) -> Option<Waker> {
+        let entry = self.entries.get_mut(key.index as usize)?;
         if entry.generation != key.generation {
-            return false;
+            return None;
         }
-        entry
-            .waker
-            .as_mut()
-            .expect("a linked timer has a waker")
-            .clone_from(waker);
-        true
+        entry.waker.replace(waker.clone())
     }
 
-    /// Removes a timer. Tells whether it was still waiting.
-    pub(crate) fn cancel(&mut self, key: TimerKey) -> bool {
-        let entry = self.entries.get(key.index as usize);
-        if entry.is_none_or(|entry| entry.generation != key.generation) {
-            return false;
+    /// Removes a timer. Gives its waker back if it was still waiting.
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
+        let entry = self.entries.get(key.index as usize)?;
+        if entry.generation != key.generation {
+            return None;
         }
         self.unlink(key.index);
-        drop(self.give_entry(key.index));
-        true
+        Some(self.give_entry(key.index))
     }
 
     /// Hands the wakers of all timers that are due at `now` to `fire`.
@@ -347,12 +340,12 @@ mod tests {
         let deadline = start + Duration::from_secs(1);
         let first = wheel.insert(deadline, count().1);
         let second = wheel.insert(deadline, count().1);
-        assert!(wheel.cancel(first) && !wheel.cancel(first));
+        assert!(wheel.cancel(first).is_some() && wheel.cancel(first).is_none());
         let third = wheel.insert(deadline, count().1);
         assert_eq!(first.index, third.index);
-        assert!(!wheel.cancel(first));
+        assert!(wheel.cancel(first).is_none());
         assert_eq!(advance(&mut wheel, deadline + Duration::from_secs(1)), 2);
-        assert!(!wheel.cancel(second) && !wheel.cancel(third));
+        assert!(wheel.cancel(second).is_none() && wheel.cancel(third).is_none());
     }
 
     #[test]
@@ -360,9 +353,9 @@ mod tests {
         let (mut wheel, start) = wheel();
         let ((old, old_waker), (new, new_waker)) = (count(), count());
         let key = wheel.insert(start + Duration::from_secs(1), old_waker);
-        assert!(wheel.rewake(key, &new_waker));
+        assert!(wheel.rewake(key, &new_waker).is_some());
         wheel.advance(start + Duration::from_secs(2), Waker::wake);
-        assert!(!wheel.rewake(key, &new_waker));
+        assert!(wheel.rewake(key, &new_waker).is_none());
         let counts = (old.0.load(Ordering::Relaxed), new.0.load(Ordering::Relaxed));
         assert_eq!(counts, (0, 1));
     }

@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use super::doorbell::Doorbell;
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
+use super::uring_options::{Feature, UringFeatures, UringOptions, UringSizes};
 use crate::mem::{Buf, Pool};
 use crate::sys::buf_ring::BufRing;
 use crate::sys::event;
+use crate::sys::limit;
 use crate::sys::probe::Probe;
-use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Wait, number, opcode, types};
+use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Setup, Wait, number, opcode, types};
 
 /// The doorbell rang, by a message from another ring.
 const BELL_MESSAGE: u64 = u64::MAX;
@@ -33,31 +35,27 @@ const IGNORED: u64 = u64::MAX - 2;
 
 /// The group number of the receive buffers.
 const RECEIVE_GROUP: u16 = 0;
+/// How long a wait goes on for more than a few completions, in microseconds.
+const MIN_WAIT: u32 = 50;
 /// How long the driver waits for cancelled operations when it ends, in all.
 const QUIESCE_TRIES: usize = 20;
 const QUIESCE_STEP: Duration = Duration::from_millis(50);
 
-/// How large the ring and its buffers are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    /// Submissions that fit before they are handed over. Halved when memory is short.
-    pub(crate) submissions: u32,
-    /// Provided buffers, a power of two.
-    pub(crate) buffers: u16,
-    /// Bytes of one provided buffer: the most that one receive brings.
-    pub(crate) buffer_len: usize,
-}
-
-impl Default for Sizes {
-    /// 512 submissions, 4,096 completions, 256 buffers of 4 KiB: about 1.2 MiB a shard.
-    fn default() -> Sizes {
-        Sizes {
-            submissions: 512,
-            buffers: 256,
-            buffer_len: 4096,
-        }
-    }
-}
+/// The only operations that the ring takes. Whoever adds one to `entry` adds it here.
+const OPERATIONS: [u8; 9] = [
+    opcode::AcceptMulti::CODE,
+    opcode::RecvMulti::CODE,
+    opcode::Send::CODE,
+    opcode::Connect::CODE,
+    opcode::Shutdown::CODE,
+    opcode::Close::CODE,
+    opcode::AsyncCancel::CODE,
+    opcode::MsgRingData::CODE,
+    // The doorbell's eventfd.
+    opcode::Read::CODE,
+];
+/// After how many receives without a provided buffer one goes to memory of its own.
+const STARVED_MAX: u8 = 4;
 
 /// A ring with its buffers and its operations in flight.
 pub(crate) struct Uring {
@@ -65,10 +63,18 @@ pub(crate) struct Uring {
     ring: Ring,
     buffers: ManuallyDrop<BufRing>,
     ops: ManuallyDrop<OpTable>,
+    /// Receives that found no provided buffer, and how often; they start again when buffers are
+    /// back.
+    starved: Vec<(OpId, u8)>,
+    /// The memory of receives that do without provided buffers.
+    rooms: ManuallyDrop<Vec<(OpId, Vec<u8>)>>,
     /// What the eventfd is read into.
     bell_count: ManuallyDrop<Box<[u8; 8]>>,
     bell_armed: bool,
     probe: Probe,
+    /// What is in use of what can be chosen.
+    features: UringFeatures,
+    buffer_len: usize,
     counters: Counters,
 }
 
@@ -79,28 +85,47 @@ pub(crate) struct Counters {
     pub(crate) enters: u64,
     /// Receives that ended for want of a provided buffer.
     pub(crate) starved: u64,
+    /// Receives into memory of their own, after some that ended so.
+    pub(crate) unbuffered: u64,
     /// Completions of operations that had ended: 0, or there is a bug.
     pub(crate) stray: u64,
 }
 
 impl Uring {
     /// Makes a driver on the calling thread, which is the only one that may use it.
-    pub(crate) fn new(sizes: Sizes, bell: &Doorbell) -> io::Result<Uring> {
+    pub(crate) fn new(options: UringOptions, bell: &Doorbell) -> io::Result<Uring> {
         let probe = Probe::run()?;
-        let ring = Ring::new(sizes.submissions)?;
+        let UringOptions { sizes, features } = options;
+        let mut ring = Ring::new(Setup {
+            submissions: sizes.submissions,
+            completions: sizes.completions,
+            operations: features.has(Feature::Restrict).then_some(&OPERATIONS),
+            submitter: features.has(Feature::Sqpoll),
+        })?;
         // SAFETY: `drop` frees the buffers only when no operation is in flight.
         let buffers =
             unsafe { BufRing::register(&ring, RECEIVE_GROUP, sizes.buffers, sizes.buffer_len)? };
         if probe.message_ring {
             bell.publish_ring(ring.raw());
         }
+        let features = features.keep(|feature| match feature {
+            Feature::Restrict => ring.is_restricted(),
+            Feature::RegisteredRing => ring.register_with_thread(),
+            Feature::MinWait => ring.batch_waits(MIN_WAIT),
+            Feature::Napi => ring.poll_device(),
+            Feature::Sqpoll => true,
+        });
         let mut driver = Uring {
             ring,
             buffers: ManuallyDrop::new(buffers),
             ops: ManuallyDrop::new(OpTable::new()),
+            starved: Vec::new(),
+            rooms: ManuallyDrop::new(Vec::new()),
             bell_count: ManuallyDrop::new(Box::new([0; 8])),
             bell_armed: false,
             probe,
+            features,
+            buffer_len: sizes.buffer_len,
             counters: Counters::default(),
         };
         driver.listen_to(bell);
@@ -110,9 +135,12 @@ impl Uring {
     /// What the kernel can do and how large the ring has become, for `--verbose`.
     pub(crate) fn describe(&self) -> String {
         let (submissions, completions) = (self.ring.entries(), self.ring.completions_max());
+        let needed = UringSizes::locked_len(submissions, completions) / 1024;
+        let limit = limit::locked_memory().map_or("any".to_owned(), |it| (it / 1024).to_string());
         format!(
-            "ring of {submissions}/{completions} entries; {}",
-            self.probe
+            "ring of {submissions}/{completions} entries; {}; features {}; locks {needed} KiB, \
+             twice that during a restart, of {limit} KiB that all shards may (ulimit -l)",
+            self.probe, self.features
         )
     }
 
@@ -140,6 +168,7 @@ impl Uring {
     /// Asks for an operation to end early. It still completes: with `ECANCELED`, or as if nothing
     /// had been asked.
     pub(crate) fn cancel(&mut self, id: OpId) {
+        self.ops.cancel(id);
         let entry = opcode::AsyncCancel::new(id.to_bits())
             .build()
             .user_data(IGNORED);
@@ -186,14 +215,95 @@ impl Uring {
             }
         }
         self.buffers.publish();
+        if !self.starved.is_empty() {
+            self.feed_starved();
+        }
         if !self.bell_armed {
             self.listen_to(bell);
         }
     }
 
+    /// Starts receives again that found no provided buffer: the buffers are all back by now. One
+    /// that has been unlucky several times gets memory of its own for what is there at this moment.
+    #[cold]
+    fn feed_starved(&mut self) {
+        for (id, count) in std::mem::take(&mut self.starved) {
+            if count % STARVED_MAX == 0 {
+                self.receive_alone(id);
+            } else {
+                self.restart(id);
+            }
+        }
+    }
+
+    /// Starts a multishot operation again that has ended without having been asked to.
+    fn restart(&mut self, id: OpId) {
+        let (_, op) = self.ops.target(id).expect("it has not ended for its owner");
+        let entry = entry(op).user_data(id.to_bits());
+        // SAFETY: a receive names no memory but provided buffers.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    fn receive_alone(&mut self, id: OpId) {
+        let Some((_, Op::Receive { socket })) = self.ops.target(id) else {
+            unreachable!("only receives starve")
+        };
+        let mut room = vec![0; self.buffer_len];
+        let len = u32::try_from(room.len()).expect("a buffer is far below 4 GiB");
+        let entry = opcode::Recv::new(types::Fd(*socket), room.as_mut_ptr(), len)
+            .flags(number::MSG_DONTWAIT)
+            .build()
+            .user_data(id.to_bits());
+        self.rooms.push((id, room));
+        self.counters.unbuffered += 1;
+        // SAFETY: `rooms` keeps the memory in place until the completion.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    /// A receive into memory of its own has ended; what it stands in for goes on, unless the
+    /// direction is at its end or nobody wants more.
+    #[cold]
+    fn received_alone(&mut self, place: usize, raw: RawCompletion) -> Option<Completion> {
+        let (id, mut room) = self.rooms.swap_remove(place);
+        let empty = raw.result == -number::EAGAIN;
+        let more = (empty || raw.result > 0) && !self.ops.is_cancelled(id);
+        let (target, _) = self.ops.target(id).expect("it has not ended for its owner");
+        if more {
+            self.restart(id);
+        } else {
+            self.ops.remove(id);
+        }
+        let outcome = match usize::try_from(raw.result) {
+            Err(_) if empty && more => return None,
+            Err(_) if empty => Err(io::Error::from_raw_os_error(number::ECANCELED)),
+            Err(_) => Err(io::Error::from_raw_os_error(-raw.result)),
+            Ok(len) => {
+                room.truncate(len);
+                Ok(Outcome::Received(Buf::from(room)))
+            }
+        };
+        Some(Completion {
+            target,
+            more,
+            outcome,
+        })
+    }
+
     /// Turns a raw completion into one that owns what it brings.
     #[inline]
     fn complete(&mut self, id: OpId, raw: RawCompletion, pool: &Pool) -> Option<Completion> {
+        if !self.rooms.is_empty()
+            && let Some(place) = self.rooms.iter().position(|(of, _)| *of == id)
+        {
+            return self.received_alone(place, raw);
+        }
+        if raw.result == -number::ENOBUFS
+            && let Some(count) = self.ops.starve(id)
+        {
+            self.counters.starved += 1;
+            self.starved.push((id, count));
+            return None;
+        }
         let received = raw.buffer().map(|buffer| {
             let len = usize::try_from(raw.result).unwrap_or(0);
             let copy = pool.copy(self.buffers.taken(buffer, len));
@@ -209,12 +319,11 @@ impl Uring {
         self.counters.stray += u64::from(live.is_none());
         let (target, op) = live?;
         let Ok(result) = u32::try_from(raw.result) else {
-            let error = io::Error::from_raw_os_error(-raw.result);
-            self.counters.starved += u64::from(error.raw_os_error() == Some(number::ENOBUFS));
+            let outcome = Err(io::Error::from_raw_os_error(-raw.result));
             return Some(Completion {
                 target,
                 more,
-                outcome: Err(error),
+                outcome,
             });
         };
         let outcome = match op {
@@ -245,6 +354,7 @@ impl Uring {
 
     /// Cancels everything and waits, within bounds, until the kernel has let go of all memory.
     fn quiesce(&mut self) -> bool {
+        self.ops.cancel_all();
         let cancel = types::CancelBuilder::any();
         let entry = opcode::AsyncCancel2::new(cancel).build().user_data(IGNORED);
         // SAFETY: the entry names no memory.
@@ -275,6 +385,7 @@ impl Drop for Uring {
             // is dropped here once and never used again.
             unsafe {
                 ManuallyDrop::drop(&mut self.ops);
+                ManuallyDrop::drop(&mut self.rooms);
                 ManuallyDrop::drop(&mut self.buffers);
                 ManuallyDrop::drop(&mut self.bell_count);
             }

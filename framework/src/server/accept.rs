@@ -1,39 +1,77 @@
-//! Accepts connections on one listener of one shard and starts a session for each.
+//! Accepts connections on one listener of one shard and starts a session for each, here or on the
+//! shard that [`Balance`] chooses.
+//!
+//! What must hold: a connection that was accepted is served by one shard, or told that it is not;
+//! the shard that accepted it is responsible until another has taken it; a shard that stalls keeps
+//! none waiting, neither in its listen queue nor on the way to it.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::balance::Balance;
 use super::session::{Session, Shared};
 use super::shutdown::{Listener, Phase};
-use crate::net::TcpListener;
-use crate::runtime;
+use crate::net::{TcpListener, TcpStream};
+use crate::runtime::{self, ShardId};
 use crate::service::Service;
+use crate::sharded::Sharded;
+use crate::sys::event::EventFd;
 use crate::sys::limit;
+use crate::sys::socket::Descriptor;
 
 /// After a failed accept: how long to wait at first, and at most (as Go's net/http does).
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// How often the connections of all shards are counted meanwhile: one that closes makes room.
+const ROOM_STEP: Duration = Duration::from_millis(20);
+/// How long a shard may take to take a connection in, before it counts as stalled.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often a shard looks after the listen queues of another one, each time of the next.
+const RELIEF_STEP: Duration = Duration::from_millis(250);
+/// How long a connection that is turned away may take to read why.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What a connection is told that finds no descriptor (RFC 9110 section 15.6.4).
+const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n";
 
 /// The connections of one shard: how many are open, and who waits for one to be closed.
 pub(super) struct Connections {
+    shard: usize,
+    /// Those that are served here, and those that are on their way to another shard.
     open: Cell<usize>,
     max: usize,
+    balance: Arc<Balance>,
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Connections {
-    pub(super) fn new(max: usize) -> Connections {
+    pub(super) fn new(shard: ShardId, max: usize, balance: Arc<Balance>) -> Connections {
         Connections {
+            shard: shard.index(),
             open: Cell::new(0),
             max,
+            balance,
             waiting: RefCell::new(Vec::new()),
         }
     }
 
+    /// A connection of this shard is closed.
     pub(super) fn closed(&self) {
+        self.balance.remove(self.shard);
+        self.left();
+    }
+
+    fn arrived(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    fn left(&self) {
         self.open.set(self.open.get() - 1);
         let waiting = self.waiting.take();
         waiting.into_iter().for_each(Waker::wake);
@@ -52,12 +90,28 @@ impl Connections {
     pub(super) async fn none_left(&self) {
         poll_fn(|context| self.poll_below(1, context)).await;
     }
+
+    /// Waits until a connection is closed, on any shard, but no longer than `timeout`. Tells
+    /// whether one was.
+    async fn one_less(&self, timeout: Duration) -> bool {
+        let (before, end) = (self.balance.total(), runtime::now() + timeout);
+        while self.balance.total() >= before {
+            let now = runtime::now();
+            if now >= end {
+                return false;
+            }
+            runtime::sleep(ROOM_STEP.min(end - now)).await;
+        }
+        true
+    }
 }
 
 /// Accepts until the server stops. Connections that wait to be accepted at that moment are served.
 pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Shared<S>>) {
     let mut stop = Listener::new(&shared.shutdown);
     let mut backoff = BACKOFF_MIN;
+    // Given up when no other descriptor is left, so that those who wait can be told.
+    let mut reserve = EventFd::new().ok();
     loop {
         let next = poll_fn(|context| {
             stop.listen(context);
@@ -67,7 +121,7 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             if room.is_pending() {
                 listener.pause();
             }
-            let accepted = room.map(|()| listener.poll_accept(context));
+            let accepted = room.map(|()| listener.poll_descriptor(context));
             match accepted {
                 Poll::Ready(Poll::Ready(accepted)) => Poll::Ready(Some(accepted)),
                 _ if stop.phase() >= Phase::Draining => Poll::Ready(None),
@@ -75,26 +129,190 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             }
         });
         match next.await {
-            None => return,
-            Some(Ok(stream)) => {
+            None => break,
+            Some(Ok(descriptor)) => {
+                reserve = reserve.or_else(|| EventFd::new().ok());
+                if reserve.is_none() {
+                    // It stands where the reserve has stood: the next one could not come.
+                    turn_away(TcpStream::open(descriptor)).await;
+                    continue;
+                }
                 backoff = BACKOFF_MIN;
-                shared.counters.count_accepted();
-                shared
-                    .connections
-                    .open
-                    .set(shared.connections.open.get() + 1);
-                runtime::spawn(Session::new(stream, Rc::clone(&shared))).detach();
+                take_up(descriptor, &shared);
             }
             Some(Err(error)) => {
                 shared.counters.count_accept_error();
-                tracing::warn!(%error, "cannot accept; trying again in {backoff:?}");
-                if shared.announce && backoff == BACKOFF_MIN {
-                    let advice = limit::advice(&error);
-                    eprintln!("cannot accept connections{advice}: {error}; trying again");
+                warn(&error, backoff, shared.announce);
+                let room = shared.connections.one_less(backoff).await;
+                if room {
+                    backoff = BACKOFF_MIN;
+                } else if backoff > BACKOFF_MIN && limit::is_out_of_descriptors(&error) {
+                    reserve = None;
                 }
-                runtime::sleep(backoff).await;
                 backoff = (2 * backoff).min(BACKOFF_MAX);
             }
         }
+    }
+    for descriptor in rest(&mut listener).await {
+        take_up(descriptor, &shared);
+    }
+    listener.stop();
+}
+
+fn warn(error: &std::io::Error, backoff: Duration, announce: bool) {
+    tracing::warn!(%error, "cannot accept; trying again in {backoff:?}");
+    if announce && backoff == BACKOFF_MIN {
+        let advice = limit::advice(error);
+        eprintln!("cannot accept connections{advice}: {error}; trying again");
+    }
+}
+
+/// Stops accepting and brings what has been accepted by then.
+async fn rest(listener: &mut TcpListener) -> Vec<Descriptor> {
+    let mut all = Vec::new();
+    listener.pause();
+    while let Some(descriptor) = poll_fn(|context| listener.poll_rest(context)).await {
+        all.push(descriptor);
+    }
+    all
+}
+
+/// Tells a connection that it cannot be served, and closes it.
+async fn turn_away(mut stream: TcpStream) {
+    let told = async {
+        stream.queue(NO_DESCRIPTOR);
+        stream.shutdown();
+        // What it has sent is read, or closing would destroy the answer.
+        while let Ok(Some(_)) = stream.recv().await {}
+    };
+    within(TURN_AWAY_TIMEOUT, pin!(told)).await;
+}
+
+/// Waits for a future, but no longer than `timeout`.
+async fn within<F: Future>(timeout: Duration, mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut timer = pin!(runtime::sleep(timeout));
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// Gives a fresh connection to the shard that is to serve it.
+fn take_up<S: Service>(descriptor: Descriptor, shared: &Rc<Shared<S>>) {
+    let Connections { balance, shard, .. } = &shared.connections;
+    shared.connections.arrived();
+    if shared.shutdown.phase() >= Phase::Draining {
+        balance.add(*shard);
+        return serve(descriptor, shared);
+    }
+    let to = balance.choose(*shard);
+    if to == *shard {
+        return serve(descriptor, shared);
+    }
+    let to = ShardId::new(to).expect("chosen among the shards");
+    runtime::spawn(hand_over(descriptor, to, Rc::clone(shared))).detach();
+}
+
+fn serve<S: Service>(descriptor: Descriptor, shared: &Rc<Shared<S>>) {
+    shared.counters.count_accepted();
+    let session = Session::new(TcpStream::open(descriptor), Rc::clone(shared));
+    runtime::spawn(session).detach();
+}
+
+/// A connection between two shards: whichever takes it out first serves it.
+type Parcel = Arc<Mutex<Option<Descriptor>>>;
+
+fn open(parcel: &Parcel) -> Option<Descriptor> {
+    parcel.lock().expect("nothing panics meanwhile").take()
+}
+
+/// Hands a connection to another shard; one that does not take it in time does not get it.
+async fn hand_over<S: Service>(descriptor: Descriptor, to: ShardId, shared: Rc<Shared<S>>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "two shards meet here, once for a connection that moves"
+    )]
+    let parcel: Parcel = Arc::new(Mutex::new(Some(descriptor)));
+    let sent = Arc::clone(&parcel);
+    let there = Sharded::<Rc<Shared<S>>>::everywhere();
+    let mut taken = pin!(there.on(to, move |there| take_in(&sent, there)));
+    let in_time = within(HAND_OVER_TIMEOUT, taken.as_mut()).await.is_some();
+    let Connections { balance, shard, .. } = &shared.connections;
+    if !in_time {
+        balance.set_stalled(to.index(), true);
+    }
+    if let Some(descriptor) = open(&parcel) {
+        balance.remove(to.index());
+        balance.add(*shard);
+        serve(descriptor, &shared);
+    } else {
+        shared.counters.count_handed_over();
+        shared.connections.left();
+    }
+    if !in_time {
+        taken.await;
+        balance.set_stalled(to.index(), false);
+    }
+}
+
+/// Takes a connection in that another shard has accepted, unless this one stops: then it is for
+/// the other one to serve.
+fn take_in<S: Service>(parcel: &Parcel, shared: &Rc<Shared<S>>) {
+    if shared.shutdown.phase() == Phase::Running
+        && let Some(descriptor) = open(parcel)
+    {
+        shared.connections.arrived();
+        serve(descriptor, shared);
+    }
+}
+
+/// Looks after the listen queues of the other shards, one after the other: what a shard that stalls
+/// does not accept is accepted here. `listeners` are those of all shards.
+pub(super) async fn relieve<S: Service>(
+    listeners: impl AsRef<[Vec<Descriptor>]>,
+    shared: Rc<Shared<S>>,
+) {
+    let count = listeners.as_ref().len();
+    let mut other = shared.connections.shard;
+    let mut stop = Listener::new(&shared.shutdown);
+    while shared.shutdown.phase() == Phase::Running {
+        let mut pause = pin!(runtime::sleep(RELIEF_STEP));
+        poll_fn(|context| {
+            stop.listen(context);
+            match stop.phase() {
+                Phase::Running => pause.as_mut().poll(context),
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+        other = (other + 1) % count;
+        if other == shared.connections.shard {
+            other = (other + 1) % count;
+        }
+        for listener in &listeners.as_ref()[other] {
+            accept_waiting(listener, &shared).await;
+        }
+    }
+}
+
+/// Accepts what waits at this moment on a listener of another shard.
+async fn accept_waiting<S: Service>(listener: &Descriptor, shared: &Rc<Shared<S>>) {
+    let room = shared.connections.open.get() < shared.connections.max;
+    let Some(copy) = listener.try_clone().ok().filter(|_| room) else {
+        return;
+    };
+    let mut listener = TcpListener::adopt(copy);
+    let first = poll_fn(|context| Poll::Ready(listener.poll_descriptor(context))).await;
+    // The turn's end starts the accept, and the next turn brings what it has found.
+    runtime::yield_now().await;
+    runtime::yield_now().await;
+    if let Poll::Ready(Ok(descriptor)) = first {
+        take_up(descriptor, shared);
+    }
+    for descriptor in rest(&mut listener).await {
+        take_up(descriptor, shared);
     }
 }

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 
-use super::accept::{Connections, accept};
+use super::accept::{Connections, accept, relieve};
+use super::balance::{Balance, max_to_mean};
 use super::config::Config;
 use super::counters::Counters;
 use super::session::Shared;
@@ -168,11 +169,14 @@ impl Server {
         } else {
             Signals::none()
         };
-        let (driver, verbose) = (config.driver, config.verbose);
+        let (driver, uring, idle) = (config.driver, config.uring, config.idle);
+        let verbose = config.verbose;
         let plan = Arc::new(Plan::new(listeners, stopped, config, placement.clone())?);
         let runtime = runtime::Config {
             placement,
             driver,
+            uring,
+            idle,
             verbose,
         };
         let ended = run_on_all_shards(&runtime, move |shard| {
@@ -180,7 +184,12 @@ impl Server {
             serve_shard(shard, Arc::clone(&plan), service)
         });
         drop(signals);
-        ended.map(|_| ())
+        let served = ended?;
+        if verbose {
+            let even = max_to_mean(&served);
+            eprintln!("connections per shard: {served:?}, max/mean {even:.2}");
+        }
+        Ok(())
     }
 }
 
@@ -213,6 +222,9 @@ struct Plan {
     addresses: Vec<SocketAddr>,
     config: Config,
     placement: Placement,
+    balance: Arc<Balance>,
+    /// The listeners of all shards once more, by shard, so that they can help each other out.
+    listeners: Vec<Vec<Descriptor>>,
     /// By shard; each takes its own out, so that a listener ends with its shard's.
     sockets: Mutex<Vec<Sockets>>,
 }
@@ -253,10 +265,23 @@ impl Plan {
                 stopped: None,
             });
         }
+        let again = |sockets: &Sockets| {
+            sockets
+                .listeners
+                .iter()
+                .map(Descriptor::try_clone)
+                .collect()
+        };
+        let listeners = sockets.iter().map(again).collect::<io::Result<_>>();
+        let listeners = listeners.map_err(|error| Error::io("cannot share a listener", error))?;
+        let (shards, max) = (placement.shard_count(), config.connections_max);
+        let balance = Balance::new(config.accept, max.div_ceil(shards), shards);
         Ok(Plan {
             addresses,
             config,
             placement,
+            balance: Arc::new(balance),
+            listeners,
             sockets: Mutex::new(sockets),
         })
     }
@@ -270,7 +295,17 @@ impl Plan {
     }
 }
 
-async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
+/// The listeners of all shards, as those who help out need them.
+struct AllListeners(Arc<Plan>);
+
+impl AsRef<[Vec<Descriptor>]> for AllListeners {
+    fn as_ref(&self) -> &[Vec<Descriptor>] {
+        &self.0.listeners
+    }
+}
+
+/// Serves until the server stops. Gives back how many connections this shard has served.
+async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) -> u64 {
     let config = &plan.config;
     let shutdown = Rc::new(Shutdown::new());
     let counters = Rc::new(Counters::default());
@@ -286,14 +321,23 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
         pool: runtime::pool(),
         standing: Standing::new(config.server_name.as_ref()),
         counters,
-        connections: Connections::new(config.connections_max.div_ceil(runtime::shard_count())),
+        connections: Connections::new(
+            shard,
+            config.connections_max.div_ceil(runtime::shard_count()),
+            Arc::clone(&plan.balance),
+        ),
         shutdown: Rc::clone(&shutdown),
     });
+    Sharded::start(Rc::clone(&shared));
     let Sockets { listeners, stopped } = plan.take_sockets(shard);
     let listeners = listeners.into_iter().map(TcpListener::adopt);
-    let accepts: Vec<_> = listeners
+    let mut accepts: Vec<_> = listeners
         .map(|it| runtime::spawn(accept(it, Rc::clone(&shared))))
         .collect();
+    if runtime::shard_count() > 1 {
+        let all = AllListeners(Arc::clone(&plan));
+        accepts.push(runtime::spawn(relieve(all, Rc::clone(&shared))));
+    }
     if let Some(stopped) = stopped {
         // Every shard has started when each has answered.
         everywhere.on_all(|_| ()).await;
@@ -307,6 +351,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
     let grace = runtime::spawn(drop_after(config.grace, Rc::clone(&shutdown)));
     shared.connections.none_left().await;
     drop(grace);
+    shared.counters.accepted()
 }
 
 /// Prints the one line that says that the server is ready.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::balance::Accept;
 use crate::http::{HeaderValue, Limits};
-use crate::runtime::{DriverChoice, Placement};
+use crate::runtime::{DriverChoice, Idle, Placement, UringOptions};
 use crate::sys::limit;
 
 /// Descriptors kept free for everything that is not a connection: rings, listeners, files.
@@ -18,6 +19,12 @@ pub struct Config {
     pub placement: Option<Placement>,
     /// What talks to the kernel.
     pub driver: DriverChoice,
+    /// How fresh connections are spread over the shards. Default: by the kernel.
+    pub accept: Accept,
+    /// What can be chosen about the `io_uring` driver: sizes and optional features.
+    pub uring: UringOptions,
+    /// What a shard does that has nothing to do. Default: it sleeps.
+    pub idle: Idle,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
     /// How many connections are open at once, over all shards; each shard takes its part. More wait
@@ -45,6 +52,9 @@ impl Default for Config {
             limits: Limits::default(),
             placement: None,
             driver: DriverChoice::Auto,
+            accept: Accept::default(),
+            uring: UringOptions::default(),
+            idle: Idle::default(),
             server_name: Some(HeaderValue::from_static("sunstar")),
             connections_max: default_connections_max(),
             grace: Duration::from_secs(10),

@@ -50,6 +50,7 @@ impl End {
 #[derive(Debug, Default)]
 pub struct Counters {
     accepted: Cell<u64>,
+    handed_over: Cell<u64>,
     accept_errors: Cell<u64>,
     requests: Cell<u64>,
     protocol_errors: Cell<u64>,
@@ -74,9 +75,15 @@ impl Counters {
         Sharded::everywhere()
     }
 
-    /// Connections accepted.
+    /// Connections that this shard has served or serves: those that it accepted and kept, and those
+    /// that were handed to it. How even they are is told by [`max_to_mean`](super::max_to_mean).
     pub fn accepted(&self) -> u64 {
         self.accepted.get()
+    }
+
+    /// Connections that this shard has accepted and handed to another one.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.get()
     }
 
     /// Accepts that failed, for instance for want of descriptors.
@@ -106,6 +113,10 @@ impl Counters {
 
     pub(super) fn count_accepted(&self) {
         add_one(&self.accepted);
+    }
+
+    pub(super) fn count_handed_over(&self) {
+        add_one(&self.handed_over);
     }
 
     pub(super) fn count_accept_error(&self) {

@@ -6,6 +6,7 @@
 //! [`Service`]: crate::Service
 
 mod accept;
+mod balance;
 mod builder;
 mod config;
 mod counters;
@@ -13,6 +14,7 @@ mod session;
 mod shutdown;
 mod standing;
 
+pub use balance::{Accept, max_to_mean};
 pub use builder::{Server, Stopper};
 pub use config::Config;
 pub use counters::{Counters, End};

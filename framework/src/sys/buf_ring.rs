@@ -20,7 +20,8 @@ use super::ring::Ring;
 
 const PAGE: usize = 4096;
 
-/// A page-aligned, zeroed allocation.
+/// Whole zeroed pages that a child of `fork(2)` does not get: the kernel keeps the physical ones,
+/// and a parent that wrote to copies of them would talk to nobody.
 struct Pages {
     start: NonNull<u8>,
     layout: Layout,
@@ -28,17 +29,27 @@ struct Pages {
 
 impl Pages {
     fn new(len: usize) -> Pages {
+        let len = len.next_multiple_of(PAGE);
         let layout = Layout::from_size_align(len, PAGE).expect("a few MiB at most");
         // SAFETY: the length is not zero: a ring has at least one entry.
         let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             handle_alloc_error(layout)
         };
-        Pages { start, layout }
+        let pages = Pages { start, layout };
+        pages.advise(libc::MADV_DONTFORK);
+        pages
+    }
+
+    fn advise(&self, advice: i32) {
+        // SAFETY: whole pages of our own; neither advice changes what this process sees. Where it
+        // fails, forking stays as dangerous as it was.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), self.layout.size(), advice) };
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
+        self.advise(libc::MADV_DOFORK);
         // SAFETY: allocated in `new` with this layout.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
@@ -135,5 +146,28 @@ impl BufRing {
             let tail = BufRingEntry::tail(self.entries.start.cast().as_ptr());
             AtomicU16::from_ptr(tail.cast_mut()).store(self.tail, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_does_not_get_the_pages() {
+        let pages = Pages::new(1);
+        // SAFETY: the child reads one byte of this process's memory and ends, by fault or by exit.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above.
+            unsafe {
+                std::ptr::read_volatile(pages.start.as_ptr());
+                libc::_exit(0);
+            }
+        }
+        let mut status = 0;
+        // SAFETY: writes to a live local.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSEGV);
     }
 }

@@ -22,6 +22,18 @@ pub(crate) fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// How much memory the processes of this user may lock, in bytes; `None` for any amount. Rings
+/// count for whoever lacks `CAP_IPC_LOCK`.
+pub(crate) fn locked_memory() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: writes to a live local of the right type.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
+    (read && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
 /// What to change after this error, in brackets; nothing if we do not know.
 pub(crate) fn advice(error: &std::io::Error) -> &'static str {
     if is_out_of_descriptors(error) {

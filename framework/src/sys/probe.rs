@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 
 use super::buf_ring::BufRing;
-use super::ring::{Ring, Wait, opcode, types};
+use super::ring::{Ring, Setup, Wait, opcode, types};
 
 /// What a trial on a small ring has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Probe {
     /// # Errors
     /// When something is missing that shards cannot do without; the message names it.
     pub(crate) fn run() -> io::Result<Probe> {
-        let mut ring = Ring::new(16)?;
+        let mut ring = Ring::new(Setup::of(16, 128))?;
         if !ring.has_needed_features() {
             return Err(io::Error::other("the kernel is older than Linux 5.11"));
         }
@@ -48,9 +48,14 @@ fn message_ring(ring: &mut Ring) -> bool {
         .user_data(1);
     // SAFETY: the entry names no memory.
     unsafe { ring.push(&entry) };
-    ring.enter(Wait::Forever);
-    let mut results = std::iter::from_fn(|| ring.completion());
-    results.any(|completion| completion.user_data == 7)
+    // An enter may end early, by a signal for instance.
+    loop {
+        ring.enter(Wait::Forever);
+        if let Some(first) = ring.completion() {
+            return first.user_data == 7
+                || std::iter::from_fn(|| ring.completion()).any(|it| it.user_data == 7);
+        }
+    }
 }
 
 impl fmt::Display for Probe {

@@ -2,7 +2,7 @@
 //! with, quiet sends.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 pub(crate) use socket2::SockAddr;
@@ -32,6 +32,21 @@ impl Descriptor {
     pub(crate) fn into_number(self) -> RawFd {
         match self {
             Descriptor::Kernel(fd) => fd.into_raw_fd(),
+        }
+    }
+
+    /// Another one of the same socket.
+    pub(crate) fn try_clone(&self) -> io::Result<Descriptor> {
+        match self {
+            Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
+        }
+    }
+
+    /// Ends the listening, whoever else holds the socket open.
+    pub(crate) fn stop_listening(&self) {
+        match self {
+            // An error means that it has ended already.
+            Descriptor::Kernel(fd) => drop(SockRef::from(fd).shutdown(Shutdown::Both)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The server over real sockets: keep-alive, pipelining, panics, stopping, limits.
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
+mod balance;
 mod harness;
 mod keep_alive;
 mod panics;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::super::doorbell::Doorbell;
 use super::super::driver::{Driver, Wait};
-use super::super::uring::{Sizes, Uring};
+use super::super::uring::Uring;
+use super::super::uring_options::{UringOptions, UringSizes};
 use super::*;
 use crate::sys::socket;
 
@@ -25,17 +26,25 @@ const TURNS_MAX: usize = 10_000;
 const IDLE_TURNS_MAX: usize = 20;
 const TURN: Duration = Duration::from_millis(100);
 
-/// The smallest ring: 16 submissions and 128 completions.
-const SMALL: Sizes = Sizes {
+/// How long a peer waits for what must have come already.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A small ring: 16 submissions and 128 completions.
+const SMALL: UringSizes = UringSizes {
     submissions: 16,
+    completions: 128,
     buffers: 256,
     buffer_len: 16,
 };
 
 impl Bench {
-    fn new(sizes: Sizes) -> Bench {
+    fn new(sizes: UringSizes) -> Bench {
         let bell = Doorbell::new().unwrap();
-        let driver = Driver::Uring(Uring::new(sizes, &bell).unwrap());
+        let options = UringOptions {
+            sizes,
+            ..UringOptions::default()
+        };
+        let driver = Driver::Uring(Uring::new(options, &bell).unwrap());
         Bench {
             io: Io::new(driver),
             bell,
@@ -159,7 +168,7 @@ fn a_receive_that_ends_with_a_success_is_armed_again() {
 #[test]
 fn two_buffers_serve_a_hundred_connections() {
     // Rows B1 and B2: a receive that finds no buffer ends with ENOBUFS and is armed again.
-    let mut bench = Bench::new(Sizes {
+    let mut bench = Bench::new(UringSizes {
         buffers: 2,
         ..SMALL
     });
@@ -237,5 +246,164 @@ fn closing_with_everything_in_flight_leaves_nothing_behind() {
         bench.io.close(key);
     }
     bench.io.close_listener(listener);
+    bench.quiesce();
+}
+
+#[test]
+fn a_starved_receive_is_fed_by_the_driver_and_keeps_its_bytes_in_order() {
+    // Rows B1 and B2, C22: two buffers and one that sends much; the others get their bytes all the
+    // same, some by memory of their own, and nobody above the driver hears of it.
+    let mut bench = Bench::new(UringSizes {
+        buffers: 2,
+        ..SMALL
+    });
+    let (bulk, mut hog) = connected();
+    let bulk = bench.io.open(bulk);
+    hog.write_all(&pattern(60_000)).unwrap();
+    drop(hog);
+    let context = Context::from_waker(Waker::noop());
+    assert!(bench.io.poll_receive(bulk, &context).is_pending());
+    let (keys, mut peers): (Vec<_>, Vec<_>) = (0..20)
+        .map(|_| {
+            let (descriptor, peer) = connected();
+            (bench.io.open(descriptor), peer)
+        })
+        .unzip();
+    for (key, peer) in keys.iter().zip(&mut peers) {
+        peer.write_all(&pattern(500)).unwrap();
+        assert!(bench.io.poll_receive(*key, &context).is_pending());
+    }
+    drop(peers);
+    for key in keys {
+        assert!(bench.receive_all(key) == pattern(500));
+        bench.io.close(key);
+    }
+    assert!(bench.receive_all(bulk) == pattern(60_000));
+    bench.io.close(bulk);
+    let counters = bench.io.driver.counters();
+    assert!(
+        counters.starved > 0 && counters.unbuffered > 0,
+        "{counters:?}: nothing was tested"
+    );
+    bench.quiesce();
+}
+
+#[test]
+fn a_starved_receive_that_is_closed_ends() {
+    let mut bench = Bench::new(UringSizes {
+        buffers: 1,
+        ..SMALL
+    });
+    // They stay open, or the end of a stream would end what must end by being closed.
+    let mut all = Vec::new();
+    for _ in 0..50 {
+        let (keys, mut peers): (Vec<_>, Vec<_>) = (0..5)
+            .map(|_| {
+                let (descriptor, peer) = connected();
+                (bench.io.open(descriptor), peer)
+            })
+            .unzip();
+        let context = Context::from_waker(Waker::noop());
+        for (key, peer) in keys.iter().zip(&mut peers) {
+            peer.write_all(&pattern(200)).unwrap();
+            assert!(bench.io.poll_receive(*key, &context).is_pending());
+        }
+        bench.turn();
+        for key in keys {
+            bench.io.close(key);
+            bench.turn();
+        }
+        all.append(&mut peers);
+    }
+    bench.quiesce();
+}
+
+#[test]
+fn the_smallest_ring_serves_everybody() {
+    // Row C23: 4 submissions and 8 completions for 200 connections.
+    let mut bench = Bench::new(UringSizes {
+        submissions: 4,
+        completions: 8,
+        ..SMALL
+    });
+    let (listener, address) = bench.listen();
+    let mut peers: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let keys: Vec<_> = (0..peers.len())
+        .map(|_| {
+            let accepted = bench.wait(|io, context| io.poll_accept(listener, context));
+            bench.io.open(accepted.unwrap())
+        })
+        .collect();
+    for peer in &mut peers {
+        peer.write_all(&pattern(100)).unwrap();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    let context = Context::from_waker(Waker::noop());
+    for key in &keys {
+        let _ = bench.io.poll_receive(*key, &context);
+    }
+    for key in &keys {
+        let received = bench.receive_all(*key);
+        bench.io.queue(*key, &bench.pool, Buf::from(received));
+    }
+    for key in keys {
+        bench
+            .wait(|io, context| io.poll_unsent(key, 0, context))
+            .unwrap();
+        bench.io.close(key);
+    }
+    while bench.io.driver.in_flight() > 1 {
+        bench.turn();
+    }
+    for mut peer in peers {
+        peer.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+        let mut echo = Vec::new();
+        peer.read_to_end(&mut echo).unwrap();
+        assert!(echo == pattern(100), "{} bytes came back", echo.len());
+    }
+    bench.io.close_listener(listener);
+    bench.quiesce();
+}
+
+#[test]
+fn a_connection_that_brings_much_lets_others_have_their_turn() {
+    // Row B32: the kernel takes at most 33 buffers from one connection before it looks at the next.
+    let mut bench = Bench::new(UringSizes {
+        buffer_len: 1024,
+        completions: 4096,
+        ..SMALL
+    });
+    let (bulk, mut hog) = connected();
+    socket2::SockRef::from(&bulk)
+        .set_recv_buffer_size(4 << 20)
+        .unwrap();
+    let (small, mut peer) = connected();
+    let (bulk, small) = (bench.io.open(bulk), bench.io.open(small));
+    hog.write_all(&pattern(120_000)).unwrap();
+    peer.write_all(b"small").unwrap();
+    let context = Context::from_waker(Waker::noop());
+    assert!(bench.io.poll_receive(bulk, &context).is_pending());
+    assert!(bench.io.poll_receive(small, &context).is_pending());
+    bench.io.driver.enter(Wait::AtMost(TURN));
+    let mut before = 0;
+    let mut came = false;
+    bench
+        .io
+        .driver
+        .reap(&bench.bell, &bench.pool, |completion| {
+            if let Ok(Outcome::Received(bytes)) = &completion.outcome {
+                came |= &bytes[..] == b"small";
+                before += if came { 0 } else { bytes.len() };
+            }
+        });
+    assert!(came, "the small one has not come");
+    assert!(
+        before <= 33 * 1024,
+        "{before} bytes of the other came first"
+    );
+    bench.io.close(bulk);
+    bench.io.close(small);
     bench.quiesce();
 }
