@@ -85,6 +85,10 @@ fn a_thousand_connections_are_even_within_a_quarter() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test's thread and a shard meet here"
+)]
 fn a_shard_that_stalls_keeps_no_new_connection_waiting() {
     for accept in [Accept::Reuseport, Accept::LeastLoaded] {
         let (release, stalled) = mpsc::channel::<()>();
