@@ -24,7 +24,11 @@ struct Running {
 
 impl Running {
     fn start(name: &str, arguments: &[&str]) -> Running {
-        let mut process = example(name).args(arguments).spawn().unwrap();
+        Running::start_as(example(name).args(arguments))
+    }
+
+    fn start_as(command: &mut Command) -> Running {
+        let mut process = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap())
             .read_line(&mut line)
@@ -81,7 +85,12 @@ fn hello_greets_and_stops_when_told() {
         "{}",
         hello.line
     );
-    assert!(hello.line.ends_with(", driver uring\n"), "{}", hello.line);
+    let driver = std::env::var("SUNSTAR_DRIVER").unwrap_or("uring".into());
+    assert!(
+        hello.line.ends_with(&format!(", driver {driver}\n")),
+        "{}",
+        hello.line
+    );
     let answer = hello.ask("GET /hello/you HTTP/1.1\r\nHost: a\r\n\r\n", "you!\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("\r\n\r\nHello, you!\n"), "{answer}");
@@ -143,7 +152,10 @@ fn wrong_arguments_end_with_one_readable_line() {
         (vec!["--cpuset", "9000"], "is not a CPU list"),
         (vec!["--smp", "0"], "each needs a CPU of its own"),
         (vec!["--listen", "nonsense"], "write it like 127.0.0.1:8080"),
-        (vec!["--driver", "magic"], "possible values: auto, uring"),
+        (
+            vec!["--driver", "magic"],
+            "possible values: auto, uring, epoll",
+        ),
     ] {
         let output = example("hello").args(&arguments).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -152,4 +164,88 @@ fn wrong_arguments_end_with_one_readable_line() {
             "{arguments:?}: {text}"
         );
     }
+}
+
+/// An example under strace, which lets `injected` happen to it. `None` without strace.
+#[cfg(feature = "cli")]
+fn traced(injected: &str, name: &str, arguments: &[&str]) -> Option<Command> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: there is no strace here");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    // -D: a signal for this process is one for the example.
+    command.args(["-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"]);
+    let (call, _) = injected.split_once(':').unwrap();
+    command.args(["-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={injected}")]);
+    command.arg(example(name).get_program()).args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("SUNSTAR_DRIVER");
+    Some(command)
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn where_there_is_no_ring_epoll_answers_and_one_line_tells_why() {
+    // Row C20.
+    for (injected, cause) in [
+        ("io_uring_setup:error=EPERM", "forbids it"),
+        ("io_uring_setup:error=ENOSYS", "has none"),
+        ("io_uring_setup:error=ENOMEM", "no memory"),
+        ("io_uring_setup:error=EINVAL", "too old"),
+        ("io_uring_setup:error=EMFILE", "no descriptor is left"),
+        ("io_uring_register:error=EPERM", "forbids it"),
+    ] {
+        let Some(mut command) = traced(injected, "hello", &ARGUMENTS) else {
+            return;
+        };
+        let mut hello = Running::start_as(&mut command);
+        assert!(
+            hello.line.ends_with(", driver epoll\n"),
+            "{injected}: {}",
+            hello.line
+        );
+        let answer = hello.ask("GET /hello/you HTTP/1.1\r\nHost: a\r\n\r\n", "you!\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let mut said = hello.process.stderr.take().unwrap();
+        assert!(hello.ends_well());
+        let mut text = String::new();
+        said.read_to_string(&mut text).unwrap();
+        assert_eq!(text.lines().count(), 1, "{injected}: {text}");
+        assert!(text.contains(cause), "{injected}: {text}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_ring_that_was_asked_for_and_cannot_be_had_is_an_error() {
+    let arguments = ["--driver", "uring", "--listen", "127.0.0.1:0", "--smp", "1"];
+    let Some(mut command) = traced("io_uring_setup:error=EPERM", "hello", &arguments) else {
+        return;
+    };
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("cannot make a ring for shard 0"), "{text}");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_environment_chooses_the_driver_and_a_wrong_name_is_refused() {
+    let hello = Running::start_as(
+        example("hello")
+            .args(ARGUMENTS)
+            .env("SUNSTAR_DRIVER", "epoll"),
+    );
+    assert!(hello.line.ends_with(", driver epoll\n"), "{}", hello.line);
+    assert!(hello.ends_well());
+    let mut wrong = example("hello");
+    let output = wrong
+        .args(ARGUMENTS)
+        .env("SUNSTAR_DRIVER", "magic")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("set it to auto, uring or epoll"), "{text}");
 }

@@ -109,7 +109,7 @@ pub fn shard_count() -> usize {
     with(|shard| shard.count())
 }
 
-/// The name of the current shard's driver: `uring`.
+/// The name of the current shard's driver: `uring` or `epoll`.
 ///
 /// # Panics
 /// Outside of every shard.

@@ -5,6 +5,7 @@
 //! completions, ring a doorbell. Nothing above the driver blocks.
 
 use super::doorbell::Doorbell;
+use super::epoll::Epoll;
 use super::op::{Completion, Op, OpId, Target};
 use super::uring::{Counters, Uring};
 use crate::mem::Pool;
@@ -12,9 +13,15 @@ use crate::mem::Pool;
 pub(crate) use crate::sys::ring::Wait;
 
 /// The drivers there are.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a shard has one, for its life; a box would be a step further for every operation"
+)]
 pub(crate) enum Driver {
     /// `io_uring(7)`.
     Uring(Uring),
+    /// `epoll(7)`.
+    Epoll(Epoll),
 }
 
 /// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
@@ -22,6 +29,7 @@ macro_rules! forward {
     ($self:expr, $driver:ident => $call:expr) => {
         match $self {
             Driver::Uring($driver) => $call,
+            Driver::Epoll($driver) => $call,
         }
     };
 }
@@ -31,6 +39,7 @@ impl Driver {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Driver::Uring(_) => "uring",
+            Driver::Epoll(_) => "epoll",
         }
     }
 
@@ -49,7 +58,7 @@ impl Driver {
         forward!(self, driver => driver.in_flight())
     }
 
-    /// Queues an operation; it starts with the next `enter`.
+    /// Starts an operation, or queues it until the next `enter`.
     #[inline]
     pub(crate) fn push(&mut self, target: Target, op: Op) -> OpId {
         forward!(self, driver => driver.push(target, op))
@@ -75,5 +84,15 @@ impl Driver {
     #[inline]
     pub(crate) fn reap(&mut self, bell: &Doorbell, pool: &Pool, sink: impl FnMut(Completion)) {
         forward!(self, driver => driver.reap(bell, pool, sink));
+    }
+
+    /// Hands over what the driver has completed by itself, without a word from the kernel.
+    #[inline]
+    pub(crate) fn reap_done(&mut self, sink: impl FnMut(Completion)) {
+        match self {
+            // A ring starts nothing before it is entered.
+            Driver::Uring(_) => {}
+            Driver::Epoll(epoll) => epoll.reap_done(sink),
+        }
     }
 }

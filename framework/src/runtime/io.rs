@@ -418,6 +418,15 @@ impl Io {
         }
     }
 
+    /// Hands out what the driver has completed by itself, so that no turn begins only for that.
+    #[inline]
+    pub(crate) fn settle(&mut self, batch: &mut Vec<Completion>) {
+        self.driver.reap_done(|completion| batch.push(completion));
+        for completion in batch.drain(..) {
+            self.complete(completion);
+        }
+    }
+
     /// Reaps the driver and hands out everything that has completed.
     #[inline]
     pub(crate) fn reap(

@@ -13,25 +13,62 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::current;
+use super::doorbell::Doorbell;
 use super::driver::{Driver, Wait};
+use super::epoll::Epoll;
+use super::fallback;
 use super::mesh::Mesh;
 use super::placement::{Placement, ShardId};
 use super::reactor;
 use super::shard::{Outside, Shard};
+use super::trial;
 use super::uring::Uring;
 use super::uring_options::UringOptions;
 use crate::error::{Error, Result};
 use crate::sys::cpu;
-use crate::sys::limit::is_out_of_descriptors;
+use crate::sys::limit::{self, is_out_of_descriptors};
+
+/// The variable that chooses a driver for a program that does not.
+const DRIVER_VARIABLE: &str = "SUNSTAR_DRIVER";
 
 /// Which driver to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// The best that this system permits.
+    /// What the environment variable `SUNSTAR_DRIVER` says (`auto`, `uring` or `epoll`). If it is
+    /// not set or says `auto`: `io_uring(7)` if a trial shows that it works and every shard gets
+    /// its ring, otherwise `epoll(7)` on all shards, with one line on standard error that names the
+    /// cause and what to change.
     #[default]
     Auto,
-    /// `io_uring(7)`.
+    /// `io_uring(7)`, or an error.
     Uring,
+    /// `epoll(7)`.
+    Epoll,
+}
+
+impl DriverChoice {
+    /// The choice of this name.
+    fn named(name: &str) -> Option<DriverChoice> {
+        match name {
+            "" | "auto" => Some(DriverChoice::Auto),
+            "uring" => Some(DriverChoice::Uring),
+            "epoll" => Some(DriverChoice::Epoll),
+            _ => None,
+        }
+    }
+
+    /// The choice, or what `value` says of the environment if it is left to that.
+    fn or_from(self, value: Option<&str>) -> Result<DriverChoice> {
+        if self != DriverChoice::Auto {
+            return Ok(self);
+        }
+        let value = value.unwrap_or_default();
+        DriverChoice::named(value).ok_or_else(|| {
+            Error::config(format!(
+                "{DRIVER_VARIABLE}={value} names no driver; set it to auto, uring or epoll"
+            ))
+        })
+    }
 }
 
 /// What a shard does that has nothing to do.
@@ -80,6 +117,16 @@ struct Together {
 }
 
 impl Together {
+    fn new(count: usize) -> Result<Together> {
+        let outside: Result<Vec<_>, _> = (0..count).map(|_| Outside::new().map(Arc::new)).collect();
+        let outside = outside.map_err(|error| Error::io("cannot make a doorbell", error))?;
+        Ok(Together {
+            outside: outside.into(),
+            finished: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+        })
+    }
+
     fn wake_all(&self) {
         self.outside
             .iter()
@@ -116,29 +163,104 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    let count = config.placement.shard_count();
-    let outside: Result<Vec<_>, _> = (0..count).map(|_| Outside::new().map(Arc::new)).collect();
-    let outside = outside
-        .map_err(|error| Error::io("cannot make a doorbell", error))?
-        .into();
-    let (finished, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let together = Arc::new(Together {
-        outside,
-        finished,
-        failed,
-    });
     let main = Arc::new(main);
+    let variable = std::env::var(DRIVER_VARIABLE).ok();
+    match config.driver.or_from(variable.as_deref())? {
+        DriverChoice::Uring => attempt(config, uring, &main).map_err(|it| it.told(ring_error)),
+        DriverChoice::Epoll => attempt(config, epoll, &main).map_err(|it| it.told(epoll_error)),
+        DriverChoice::Auto => match trial::uring() {
+            Ok(()) => on_rings_or_epoll(config, uring, &main),
+            Err(refused) => on_epoll_instead(config, &refused, &main),
+        },
+    }
+}
+
+/// Makes a shard's driver on its own thread.
+type Make = fn(ShardId, &Config, &Doorbell) -> std::io::Result<Driver>;
+
+fn uring(_: ShardId, config: &Config, bell: &Doorbell) -> std::io::Result<Driver> {
+    Uring::new(config.uring, bell).map(Driver::Uring)
+}
+
+fn epoll(_: ShardId, _: &Config, bell: &Doorbell) -> std::io::Result<Driver> {
+    Epoll::new(bell).map(Driver::Epoll)
+}
+
+/// Why not all shards have started.
+enum Failure {
+    /// A shard got no driver.
+    Driver(ShardId, std::io::Error),
+    /// Anything else, which another driver would not change.
+    Other(Error),
+}
+
+impl Failure {
+    /// As the caller is told: a driver's failure in the words of `tell`.
+    fn told(self, tell: fn(ShardId, std::io::Error) -> Error) -> Error {
+        match self {
+            Failure::Driver(id, error) => tell(id, error),
+            Failure::Other(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+/// Runs all shards on rings if each gets one, otherwise all on epoll.
+fn on_rings_or_epoll<M, F, T>(config: &Config, rings: Make, main: &Arc<M>) -> Result<Vec<T>>
+where
+    M: Fn(ShardId) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    match attempt(config, rings, main) {
+        Err(Failure::Driver(_, refused)) => on_epoll_instead(config, &refused, main),
+        other => other.map_err(|it| it.told(ring_error)),
+    }
+}
+
+fn on_epoll_instead<M, F, T>(
+    config: &Config,
+    refused: &std::io::Error,
+    main: &Arc<M>,
+) -> Result<Vec<T>>
+where
+    M: Fn(ShardId) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    eprintln!("{}", fallback::warning(refused));
+    attempt(config, epoll, main).map_err(|it| it.told(epoll_error))
+}
+
+/// Runs all shards on one driver. When one cannot start, those that have are ended first.
+fn attempt<M, F, T>(
+    config: &Config,
+    make: Make,
+    main: &Arc<M>,
+) -> std::result::Result<Vec<T>, Failure>
+where
+    M: Fn(ShardId) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let count = config.placement.shard_count();
+    let together = Arc::new(Together::new(count)?);
     let (started, starts) = mpsc::channel();
     let mut threads = Vec::new();
+    let mut gos = Vec::new();
     for (index, mesh) in Mesh::connect(count).into_iter().enumerate() {
         let id = ShardId::of(index);
         let (go, told) = mpsc::channel::<()>();
-        let (config, main) = (config.clone(), Arc::clone(&main));
+        let (config, main) = (config.clone(), Arc::clone(main));
         let (together, started) = (Arc::clone(&together), started.clone());
         let body = move || {
-            let shard =
-                start(id, &config, &together, mesh).map_err(|error| started.send(Err(error)));
-            let shard = shard.ok()?;
+            let shard = start(id, &config, make, &together, mesh);
+            let shard = shard.map_err(|error| started.send(Err(error))).ok()?;
             started.send(Ok(())).ok()?;
             // So that the caller notices when a shard has ended without a word.
             drop(started);
@@ -148,20 +270,19 @@ where
         let thread = thread::Builder::new()
             .name(format!("shard-{id}"))
             .spawn(body);
-        threads.push((
-            thread.map_err(|error| Error::io("cannot start a thread", error))?,
-            go,
-        ));
+        threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
+        gos.push(go);
     }
     drop(started);
-    // All have started, or `?` drops every `go`, which ends those that have.
-    let ready = starts.iter().collect::<Result<Vec<()>>>()?.len();
-    let (threads, gos): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
-    for go in gos.into_iter().filter(|_| ready == count) {
+    let ready = starts.iter().collect::<std::result::Result<Vec<()>, _>>();
+    // All have started and are told so, or every `go` is dropped, which ends those that have.
+    let all = ready.as_ref().is_ok_and(|ready| ready.len() == count);
+    for go in gos.into_iter().filter(|_| all) {
         go.send(())
             .expect("a shard that has started waits for this");
     }
     let ended: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
+    ready?;
     Ok(ended.into_iter().filter_map(result_of).collect())
 }
 
@@ -175,18 +296,20 @@ fn result_of<T>(joined: thread::Result<Option<thread::Result<Option<T>>>>) -> Op
     }
 }
 
-fn start(id: ShardId, config: &Config, together: &Together, mesh: Mesh) -> Result<Shard> {
+fn start(
+    id: ShardId,
+    config: &Config,
+    make: Make,
+    together: &Together,
+    mesh: Mesh,
+) -> std::result::Result<Shard, Failure> {
     if let Some(cpu) = config.placement.cpu(id)
         && !cpu::pin(cpu)
     {
-        return Err(Error::config(format!("cannot pin shard {id} to CPU {cpu}")));
+        return Err(Error::config(format!("cannot pin shard {id} to CPU {cpu}")).into());
     }
     let bell = &together.outside[id.index()].bell;
-    let driver = match config.driver {
-        DriverChoice::Auto | DriverChoice::Uring => Uring::new(config.uring, bell)
-            .map(Driver::Uring)
-            .map_err(|error| ring_error(id, error))?,
-    };
+    let driver = make(id, config, bell).map_err(|error| Failure::Driver(id, error))?;
     if config.verbose {
         eprintln!(
             "shard {id}: driver {}: {}",
@@ -216,6 +339,15 @@ fn ring_error(id: ShardId, error: std::io::Error) -> Error {
     };
     Error::io(
         format!("cannot make a ring for shard {id} ({advice})"),
+        error,
+    )
+}
+
+/// Says what to change when an interest list cannot be made.
+fn epoll_error(id: ShardId, error: std::io::Error) -> Error {
+    let advice = limit::advice(&error);
+    Error::io(
+        format!("cannot make an epoll instance for shard {id}{advice}"),
         error,
     )
 }
@@ -289,4 +421,39 @@ fn poll_once<T>(shard: &Rc<Shard>, main: &mut super::executor::Task<T>) -> Poll<
     }
     let mut context = Context::from_waker(Waker::noop());
     current::enter(shard, || std::pin::Pin::new(main).poll(&mut context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_one_shard_gets_no_ring_all_run_on_epoll() {
+        let rings: Make = |id, config, bell| match id {
+            ShardId::ZERO => uring(id, config, bell),
+            _ => Err(std::io::ErrorKind::OutOfMemory.into()),
+        };
+        let config = Config::new(Placement::unpinned(3));
+        let main = Arc::new(|_| async { current::driver_name() });
+        let names = on_rings_or_epoll(&config, rings, &main).unwrap();
+        assert_eq!(names, ["epoll"; 3]);
+    }
+
+    #[test]
+    fn the_environment_is_asked_only_when_the_program_leaves_it_to_it() {
+        let auto = DriverChoice::Auto;
+        for (choice, value, chosen) in [
+            (auto, None, auto),
+            (auto, Some(""), auto),
+            (auto, Some("auto"), auto),
+            (auto, Some("uring"), DriverChoice::Uring),
+            (auto, Some("epoll"), DriverChoice::Epoll),
+            (DriverChoice::Uring, Some("epoll"), DriverChoice::Uring),
+            (DriverChoice::Epoll, Some("nonsense"), DriverChoice::Epoll),
+        ] {
+            assert_eq!(choice.or_from(value).unwrap(), chosen, "{value:?}");
+        }
+        let error = auto.or_from(Some("Epoll")).unwrap_err().to_string();
+        assert!(error.contains("set it to auto, uring or epoll"), "{error}");
+    }
 }

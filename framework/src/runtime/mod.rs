@@ -1,12 +1,16 @@
 //! Shards: pinned threads with a ring, a timer wheel, an executor and a mesh between them.
 //!
 //! Start them with [`run_on_all_shards`]. Everything else here is called on a shard.
+//!
+#![doc = include_str!("../../docs/manual/drivers.md")]
 
 mod clock;
 mod current;
 mod doorbell;
 mod driver;
+mod epoll;
 mod executor;
+mod fallback;
 mod io;
 mod launch;
 mod mesh;
@@ -18,6 +22,7 @@ mod sleep;
 mod socket;
 mod stats;
 mod timer;
+mod trial;
 mod uring;
 mod uring_options;
 

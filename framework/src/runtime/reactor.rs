@@ -41,6 +41,9 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
                 shard.io.borrow_mut().driver.ring_bell(bell);
             }
         });
+        let mut batch = shard.batch.borrow_mut();
+        shard.io.borrow_mut().settle(&mut batch);
+        drop(batch);
         wait(shard)
     })
 }

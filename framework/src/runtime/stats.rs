@@ -18,7 +18,7 @@ pub struct Stats {
     pub blocks: usize,
     /// How often a task was polled.
     pub polls: u64,
-    /// System calls of the driver: one for each turn.
+    /// How often the driver has entered the kernel to wait: once for each turn.
     pub enters: u64,
     /// Receives that ended for want of a provided buffer and were started again.
     pub starved: u64,

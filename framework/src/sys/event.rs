@@ -23,7 +23,7 @@ impl EventFd {
         Ok(EventFd { fd })
     }
 
-    /// Adds one. The counter cannot overflow: the reader resets it and writers add ones.
+    /// Adds one. The counter cannot overflow: adding ones up to 2^64 takes centuries, read or not.
     pub(crate) fn notify(&self) {
         notify(u64::from(self.fd.as_raw_fd().unsigned_abs()));
     }

@@ -34,6 +34,13 @@ pub(crate) fn locked_memory() -> Option<u64> {
     (read && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// The sysctl `kernel.io_uring_disabled`: 1 forbids `io_uring` to those without privilege, 2 to
+/// all. Kernels before Linux 6.6 do not have it.
+pub(crate) fn uring_disabled() -> Option<u8> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?;
+    text.trim().parse().ok()
+}
+
 /// What to change after this error, in brackets; nothing if we do not know.
 pub(crate) fn advice(error: &std::io::Error) -> &'static str {
     if is_out_of_descriptors(error) {

@@ -115,6 +115,18 @@ pub(crate) fn stream_for(address: SocketAddr) -> io::Result<Descriptor> {
     Ok(OwnedFd::from(socket).into())
 }
 
+/// A Unix listener at an address of the kernel's choice, with one connection to it that waits to be
+/// accepted.
+pub(crate) fn unix_connection() -> io::Result<(OwnedFd, OwnedFd)> {
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // An empty path stands for a free abstract one (unix(7), "Autobind feature").
+    listener.bind(&SockAddr::unix("")?)?;
+    listener.listen(1)?;
+    let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    client.connect(&listener.local_addr()?)?;
+    Ok((listener.into(), client.into()))
+}
+
 fn address(from: io::Result<SockAddr>) -> io::Result<SocketAddr> {
     from?
         .as_socket()

@@ -197,6 +197,10 @@ pub(crate) fn good() -> Vec<(&'static str, String)> {
             lines(&["//! Counts.", "unsafe impl GlobalAlloc for Counting {}"]),
         ),
         (
+            "framework/src/sys/epoll.rs",
+            lines(&["//! Epoll.", "let bits = libc::EPOLLERR;"]),
+        ),
+        (
             "app/src/main.rs",
             format!("//! Main.\nfn get_stats() {{\n{long_enough}    '{{'\n}}\ntype A = fn(u8);\n"),
         ),

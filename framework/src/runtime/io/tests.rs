@@ -1,4 +1,5 @@
 //! Sockets over a real ring that is too small for what comes: nothing is lost, nothing gets stuck.
+//! With `SUNSTAR_DRIVER=epoll` the same over epoll.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use super::super::doorbell::Doorbell;
 use super::super::driver::{Driver, Wait};
+use super::super::epoll::Epoll;
 use super::super::uring::Uring;
 use super::super::uring_options::{UringOptions, UringSizes};
 use super::*;
@@ -44,7 +46,10 @@ impl Bench {
             sizes,
             ..UringOptions::default()
         };
-        let driver = Driver::Uring(Uring::new(options, &bell).unwrap());
+        let driver = match std::env::var("SUNSTAR_DRIVER").as_deref() {
+            Ok("epoll") => Driver::Epoll(Epoll::new(&bell).unwrap()),
+            _ => Driver::Uring(Uring::new(options, &bell).unwrap()),
+        };
         Bench {
             io: Io::new(driver),
             bell,
@@ -190,8 +195,9 @@ fn two_buffers_serve_a_hundred_connections() {
         assert!(bench.receive_all(key) == pattern(1_000));
         bench.io.close(key);
     }
+    // Only a ring has buffers of its own.
     assert!(
-        bench.io.driver.counters().starved > 0,
+        bench.io.driver.counters().starved > 0 || bench.io.driver.name() != "uring",
         "buffers never ran out: nothing was tested"
     );
     bench.quiesce();
