@@ -14,29 +14,19 @@
     reason = "the limit stands on the ring itself: nothing of ours may lie between"
 )]
 
+#[path = "canned.rs"]
+mod canned;
+
 use std::alloc::{Layout, alloc_zeroed};
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fd};
 use io_uring::{Builder, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
-use socket2::{Domain, Socket, Type};
 
-/// The bytes that the framework's `techempower` example sends, with a `Date` that stands still.
-const PLAINTEXT: &[u8] = b"HTTP/1.1 200 OK\r\n\
-    Server: sunstar\r\n\
-    Date: Fri, 20 Nov 2026 12:00:00 GMT\r\n\
-    Content-Type: text/plain\r\n\
-    Content-Length: 13\r\n\r\n\
-    Hello, World!";
-/// The bytes with which `app-1mrc` accepts an event.
-const ACCEPTED: &[u8] = b"HTTP/1.1 200 OK\r\n\
-    Server: sunstar\r\n\
-    Date: Fri, 20 Nov 2026 12:00:00 GMT\r\n\
-    Content-Length: 0\r\n\r\n";
+use canned::{announce, answer, count_heads, listen};
 
 const SUBMISSIONS_MAX: u32 = 1024;
 const COMPLETIONS_MAX: u32 = 4 * SUBMISSIONS_MAX;
@@ -53,20 +43,7 @@ const ACCEPT: u64 = u64::MAX;
 const SEND: u64 = u64::MAX - 1;
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let port = words.next().and_then(|word| word.parse::<u16>().ok());
-    let is_post = words.next().is_some_and(|word| word == "--post");
-    let Some(port) = port else {
-        eprintln!("usage: bare_ring PORT [--post]");
-        return ExitCode::from(2);
-    };
-    match serve(port, is_post) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare_ring: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    canned::run("bare_ring", serve)
 }
 
 /// Serves until the process is ended.
@@ -85,7 +62,7 @@ fn serve(port: u16, is_post: bool) -> io::Result<()> {
         listener: listener.as_raw_fd(),
         buffers: BufferRing::register(&submitter)?,
         submissions,
-        answers: if is_post { ACCEPTED } else { PLAINTEXT }.repeat(ANSWERS_MAX),
+        answers: answer(is_post).repeat(ANSWERS_MAX),
         is_post,
     };
     turn.accept();
@@ -103,25 +80,6 @@ fn serve(port: u16, is_post: bool) -> io::Result<()> {
         }
         turn.buffers.publish();
     }
-}
-
-fn listen(port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    socket.listen(4096)?;
-    Ok(socket)
-}
-
-fn announce(listener: &Socket) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    let address = address.as_socket().expect("bound to an IPv4 address");
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on {address}")?;
-    out.flush()
 }
 
 /// What one pass of the loop works on.
@@ -164,9 +122,7 @@ impl Turn<'_> {
             (usize::try_from(result), cqueue::buffer_select(flags))
         {
             let input = self.buffers.bytes(buffer, len);
-            let is_whole = input.ends_with(b"\r\n\r\n") || self.is_post && input.ends_with(b"}");
-            assert!(is_whole, "a read has ended within a request");
-            let count = count_heads(input);
+            let count = count_heads(input, self.is_post);
             self.buffers.give_back(buffer);
             if count > 0 {
                 self.send(socket, count);
@@ -209,16 +165,6 @@ impl Turn<'_> {
         // process ends.
         unsafe { self.submissions.push(entry) }.expect("a turn has fewer operations than entries");
     }
-}
-
-/// How many heads end in `input`.
-#[inline]
-fn count_heads(input: &[u8]) -> usize {
-    // No search and no branch, in a type that lets the compiler take eight bytes at once.
-    let ends = input
-        .windows(4)
-        .map(|four| u16::from(*four == *b"\r\n\r\n"));
-    usize::from(ends.sum::<u16>())
 }
 
 /// The ring of buffers that receives take from, and the buffers.
@@ -286,20 +232,4 @@ fn allocate_pages(len: usize) -> *mut u8 {
     let memory = unsafe { alloc_zeroed(layout) };
     assert!(!memory.is_null(), "out of memory");
     memory
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_head_is_counted_once() {
-        let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert_eq!(count_heads(get), 1);
-        assert_eq!(count_heads(&get.repeat(16)), 16);
-        assert_eq!(count_heads(b"POST / HTTP/1.1\r\n\r\n{}"), 1);
-        for short in [&b""[..], b"\r\n\r", b"{\"a\": 1}"] {
-            assert_eq!(count_heads(short), 0);
-        }
-    }
 }
