@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Everything that must be green before a commit: format, lints, tests with doctests, documentation,
-# and the library without its features. Needs a Rust toolchain and gcc. Ends at the first step that
-# fails; its last line counts the tests.
+# Everything that must be green before a commit: format, lints, tests with doctests (those of the
+# library and the challenge on io_uring and on epoll), documentation, and the library without its
+# features. Needs a Rust toolchain and gcc. Ends at the first step that fails; its last line counts
+# the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,12 +25,16 @@ count_tests() {
 }
 
 tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
+tests_on_epoll() {
+    SUNSTAR_DRIVER=epoll cargo test -p sunstar -p app-1mrc --no-fail-fast 2>&1 | tee -a "$log"
+}
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet; }
 
 step format cargo fmt --all --check
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step lints-bare cargo clippy -p sunstar --lib --no-default-features --quiet -- -D warnings
 step tests tests || { count_tests; exit 1; }
+step tests-epoll tests_on_epoll || { count_tests; exit 1; }
 step docs docs
 printf '\nall green after %s s\n' "$SECONDS"
 count_tests
