@@ -15,6 +15,9 @@ pub(crate) use crate::sys::ring::Wait;
 pub(crate) enum Driver {
     /// `io_uring(7)`.
     Uring(Uring),
+    /// A simulated kernel.
+    #[cfg(feature = "sim")]
+    Sim(super::sim::Sim),
 }
 
 /// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
@@ -22,6 +25,8 @@ macro_rules! forward {
     ($self:expr, $driver:ident => $call:expr) => {
         match $self {
             Driver::Uring($driver) => $call,
+            #[cfg(feature = "sim")]
+            Driver::Sim($driver) => $call,
         }
     };
 }
@@ -31,6 +36,8 @@ impl Driver {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Driver::Uring(_) => "uring",
+            #[cfg(feature = "sim")]
+            Driver::Sim(_) => "sim",
         }
     }
 

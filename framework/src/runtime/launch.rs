@@ -116,6 +116,10 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
+    #[cfg(feature = "sim")]
+    if super::sim::is_simulated() {
+        return super::sim::run_on_all_shards(config, main);
+    }
     let count = config.placement.shard_count();
     let outside: Result<Vec<_>, _> = (0..count).map(|_| Outside::new().map(Arc::new)).collect();
     let outside = outside

@@ -14,6 +14,8 @@ mod op;
 mod placement;
 mod reactor;
 mod shard;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
 mod sleep;
 mod socket;
 mod stats;
