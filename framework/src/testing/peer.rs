@@ -33,12 +33,16 @@ pub fn now() -> Duration {
 /// Outside of a simulation.
 pub async fn sleep(timeout: Duration) {
     let until = now() + timeout;
+    let mut set = false;
     poll_fn(|context| {
         sim::with(|kernel| {
             if kernel.elapsed() >= until {
                 return Poll::Ready(());
             }
-            kernel.wake_at(until, context.waker().clone());
+            // A peer's waker stays the same, so once is enough.
+            if !std::mem::replace(&mut set, true) {
+                kernel.wake_at(until, context.waker().clone());
+            }
             Poll::Pending
         })
     })

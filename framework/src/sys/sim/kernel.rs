@@ -187,6 +187,7 @@ impl Kernel {
                 Event::Bell(ring) => {
                     self.note(&[7, ring as u64]);
                     self.rings[ring].rung = true;
+                    self.rings[ring].bells -= 1;
                 }
                 Event::Wake(waker) => waker.wake(),
             }
@@ -311,6 +312,7 @@ impl Kernel {
 
     /// Rings a ring's doorbell; it is heard a little later.
     pub(crate) fn ring_bell(&mut self, ring: usize) {
+        self.rings[ring].bells += 1;
         let delay = self.delay();
         self.after(delay, Event::Bell(ring));
     }
@@ -326,8 +328,7 @@ impl Kernel {
 
     /// Whether a ring's doorbell was rung and not heard yet.
     pub(crate) fn is_bell_on_its_way(&self, ring: usize) -> bool {
-        let mut events = self.events.values();
-        events.any(|event| matches!(event, Event::Bell(to) if *to == ring))
+        self.rings[ring].bells > 0
     }
 
     /// Asks the process to end, as SIGTERM does. Tells whether anybody listens.

@@ -58,6 +58,8 @@ pub(super) struct Ring {
     free: Vec<u16>,
     /// Woken for another reason than a completion.
     pub(super) rung: bool,
+    /// Doorbells on their way.
+    pub(super) bells: usize,
 }
 
 impl Kernel {
@@ -71,6 +73,7 @@ impl Kernel {
             buffers: vec![vec![0; self.faults.buffer_len]; usize::from(count)],
             free: (0..count).rev().collect(),
             rung: false,
+            bells: 0,
         });
         self.rings.len() - 1
     }
