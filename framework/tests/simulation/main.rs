@@ -6,6 +6,7 @@
 mod http;
 mod script;
 mod service;
+mod streams;
 
 use std::panic;
 use std::sync::Once;
@@ -19,8 +20,11 @@ const SEEDS: u64 = 200;
 /// Runs everything that follows from one seed.
 fn run(number: u64) -> Report {
     let mut seed = Seed::new(number);
-    let losses = !seed.one_in(3);
-    http::run(seed, losses)
+    match seed.below(4) {
+        0 => streams::run(seed),
+        1 => http::run(seed, false),
+        _ => http::run(seed, true),
+    }
 }
 
 fn from_environment(name: &str) -> Option<u64> {
