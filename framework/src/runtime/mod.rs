@@ -2,6 +2,7 @@
 //!
 //! Start them with [`run_on_all_shards`]. Everything else here is called on a shard.
 
+mod atomic;
 mod clock;
 mod current;
 mod doorbell;
@@ -11,6 +12,7 @@ mod io;
 mod launch;
 mod mesh;
 mod op;
+mod parked;
 mod placement;
 mod reactor;
 mod shard;
@@ -22,6 +24,7 @@ mod stats;
 mod timer;
 mod uring;
 mod uring_options;
+mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
 pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};

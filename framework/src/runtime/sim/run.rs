@@ -28,7 +28,7 @@ use crate::sys::sim;
 /// The simulated time after which a simulation counts as stuck.
 const TIME_MAX: Duration = Duration::from_secs(3600);
 /// The steps after which it counts as going round in circles.
-const STEPS_MAX: u64 = 300_000;
+const STEPS_MAX: u64 = 5_000_000;
 /// How long a turn takes at most, and one on a stolen CPU, in nanoseconds.
 const TURN_MAX: u64 = 2_000;
 const STALL_MAX: u64 = 20_000_000;
