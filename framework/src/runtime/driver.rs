@@ -12,6 +12,10 @@ use crate::mem::Pool;
 pub(crate) use crate::sys::ring::Wait;
 
 /// The drivers there are.
+#[cfg_attr(
+    feature = "sim",
+    expect(clippy::large_enum_variant, reason = "there is one for each shard")
+)]
 pub(crate) enum Driver {
     /// `io_uring(7)`.
     Uring(Uring),

@@ -53,7 +53,8 @@ impl Sim {
     }
 
     pub(crate) fn describe(&self) -> String {
-        sim::with(|kernel| format!("simulated: {:?}", kernel.faults()))
+        let ring = self.ring;
+        sim::with(|kernel| format!("simulated ring {ring}: {:?}", kernel.faults()))
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -97,6 +98,7 @@ impl Sim {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "a verb of every driver")]
     pub(crate) fn ring_bell(&mut self, bell: &Doorbell) {
         let ring = bell.ring().and_then(|ring| usize::try_from(ring).ok());
         let ring = ring.expect("every simulated shard has published its ring");

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::sys::sim;
 
 /// The simulated time after which a simulation counts as stuck.
-const TIME_MAX: Duration = Duration::from_secs(3600);
+const TIME_MAX: Duration = Duration::from_hours(1);
 /// The steps after which it counts as going round in circles.
 const STEPS_MAX: u64 = 5_000_000;
 /// How long a turn takes at most, and one on a stolen CPU, in nanoseconds.
@@ -127,7 +127,7 @@ impl<T> Runner<T> {
     fn run(&mut self) {
         while self.lanes.iter().any(|lane| lane.result.is_none()) {
             self.steps += 1;
-            sim::with(|kernel| kernel.run_due());
+            sim::with(sim::Kernel::run_due);
             if self.peers.run() {
                 continue;
             }
@@ -235,7 +235,7 @@ impl<T> Runner<T> {
         }
         if self.peers.names().is_empty() && !self.signalled {
             self.signalled = true;
-            if sim::with(|kernel| kernel.signal()) {
+            if sim::with(sim::Kernel::signal) {
                 return;
             }
         }
@@ -290,7 +290,7 @@ impl<T> Runner<T> {
     /// Waits until the kernel has let go of everything and the peers have seen the end.
     fn settle(&mut self) {
         loop {
-            sim::with(|kernel| kernel.run_due());
+            sim::with(sim::Kernel::run_due);
             if self.peers.run() {
                 continue;
             }

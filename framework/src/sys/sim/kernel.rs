@@ -17,7 +17,7 @@ use super::seed::Seed;
 /// The number of the first descriptor: 0 to 2 are taken in every process.
 const FIRST_NUMBER: usize = 3;
 /// The time of day at which every simulation begins: 1 January 2026, 12:00 UTC.
-const EPOCH: Duration = Duration::from_secs(1_767_268_800);
+const EPOCH: Duration = Duration::from_hours(490_908);
 
 /// Names an open file. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

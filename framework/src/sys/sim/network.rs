@@ -26,6 +26,10 @@ pub(super) enum Segment {
 }
 
 /// One end of a connection.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, in any combination"
+)]
 pub(super) struct Stream {
     pub(super) local: SocketAddr,
     pub(super) remote: Option<SocketAddr>,
@@ -239,7 +243,9 @@ impl Kernel {
         for (end, error) in [(file, here), (other, there)] {
             if let Some(stream) = self.stream(end) {
                 stream.injured = true;
-                error.into_iter().for_each(|error| stream.break_off(error));
+                if let Some(error) = error {
+                    stream.break_off(error);
+                }
             }
             self.stir(end);
         }
@@ -337,10 +343,9 @@ impl Kernel {
             && !stream.dead
         {
             stream.shut = true;
-            let other = stream.other;
-            other
-                .into_iter()
-                .for_each(|other| self.transmit(other, Segment::Fin));
+            if let Some(other) = stream.other {
+                self.transmit(other, Segment::Fin);
+            }
         }
     }
 
