@@ -4,6 +4,7 @@
 //! What a program does in production it does here unchanged: [`Server::bind`](crate::Server::bind)
 //! and `serve` find the simulation by themselves. The peers are written as `async` functions over
 //! [`Peer`]. When a run fails, the number that it was made with repeats it exactly.
+#![doc = include_str!("../../docs/manual/simulation.md")]
 
 mod peer;
 mod simulation;

@@ -17,7 +17,7 @@ use sunstar::runtime::{self, Config, Placement, ShardId, run_on_all_shards};
 use sunstar::testing::{Peer, Report, Seed, Simulation, within};
 
 /// How long a peer may take, in simulated time.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn address() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 7))
