@@ -1,4 +1,4 @@
-//! The simulated kernel in builds without the feature `sim`: there is none, and asking costs nothing.
+//! The simulated kernel in builds without the feature `sim`: none, and asking costs nothing.
 //!
 //! What must hold: it answers every question that `sim` answers for a thread without a simulation.
 

@@ -95,8 +95,8 @@ impl Simulation {
     }
 
     /// Runs `program` in this system on this thread: its servers, and whatever else it gives to
-    /// [`run_on_all_shards`](crate::runtime::run_on_all_shards), once. When the last peer has ended,
-    /// servers are asked to stop as by SIGTERM.
+    /// [`run_on_all_shards`](crate::runtime::run_on_all_shards), once. When the last peer has
+    /// ended, servers are asked to stop as by SIGTERM.
     ///
     /// # Panics
     /// If the program or a peer panics; if a wake-up is lost, or nothing happens any more; if at

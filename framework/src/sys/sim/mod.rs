@@ -1,4 +1,4 @@
-//! The simulated kernel (feature `sim`): descriptors, sockets, rings and time without a system call.
+//! The simulated kernel (feature `sim`): descriptors, sockets, rings, time; no system calls.
 //!
 //! It belongs to one thread and is found through a scope, as the current shard is: while a
 //! simulation is installed, what `sys` opens is simulated, and time is the simulation's. What must
