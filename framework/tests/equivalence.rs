@@ -121,30 +121,42 @@ async fn play_simulated(address: SocketAddr, script: &Script) -> io::Result<Tran
             Step::Reset => unreachable!("left out"),
         }
     }
-    while script.closes {
-        let more = peer.recv().await?;
-        if more.is_empty() {
-            break;
+    if script.closes {
+        loop {
+            let more = peer.recv().await?;
+            if more.is_empty() {
+                break;
+            }
+            transcript.add(&more);
         }
-        transcript.add(&more);
     }
     Ok(transcript)
 }
 
 fn real(number: u64, driver: DriverChoice) -> Vec<String> {
     let (scripts, handled) = scripts(number);
-    let mut server = Server::bind_with(config(driver), "127.0.0.1:0").unwrap();
+    let mut server = Server::bind_with(config(driver), "127.0.0.1:0").expect("a free port");
     server.config_mut().signals = false;
-    let (address, stopper) = (server.addresses()[0], server.stopper().unwrap());
+    let (address, stopper) = (
+        server.addresses()[0],
+        server.stopper().expect("a descriptor"),
+    );
     let serving = thread::spawn(move || server.serve(move |_| router(Arc::clone(&handled))));
-    let play = |script| thread::spawn(move || play_real(address, &script).unwrap().masked());
+    let play = |script| {
+        thread::spawn(move || {
+            play_real(address, &script)
+                .expect("answers in time")
+                .masked()
+        })
+    };
     let playing: Vec<_> = scripts.into_iter().map(play).collect();
     let all = playing
         .into_iter()
-        .map(|thread| thread.join().unwrap())
+        .map(|thread| thread.join().expect("a client that ends"))
         .collect();
     stopper.stop();
-    serving.join().unwrap().unwrap();
+    let served = serving.join().expect("a server that ends");
+    served.expect("a server that starts");
     all
 }
 

@@ -36,6 +36,10 @@ impl Socket {
         match *self {}
     }
 
+    pub(crate) fn stop_listening(&self) {
+        match *self {}
+    }
+
     pub(crate) fn notify(&self) {
         match *self {}
     }

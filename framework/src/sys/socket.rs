@@ -42,18 +42,12 @@ impl Descriptor {
         }
     }
 
-    /// Another one of the same socket.
-    pub(crate) fn try_clone(&self) -> io::Result<Descriptor> {
-        match self {
-            Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
-        }
-    }
-
     /// Ends the listening, whoever else holds the socket open.
     pub(crate) fn stop_listening(&self) {
         match self {
             // An error means that it has ended already.
             Descriptor::Kernel(fd) => drop(SockRef::from(fd).shutdown(Shutdown::Both)),
+            Descriptor::Simulated(socket) => socket.stop_listening(),
         }
     }
 

@@ -87,6 +87,8 @@ impl Stream {
 pub(super) struct Listener {
     pub(super) address: SocketAddr,
     pub(super) backlog: VecDeque<FileId>,
+    /// Nothing comes in any more, and accepts fail.
+    pub(super) stopped: bool,
     pub(super) waiting: Vec<(usize, u64)>,
 }
 
@@ -100,7 +102,9 @@ impl Kernel {
 
     fn listeners_at(&self, address: SocketAddr) -> Vec<FileId> {
         let listens = |(_, file): &(usize, &super::kernel::File)| match &file.kind {
-            Kind::Listener(listener) => Kernel::reaches(address, listener.address),
+            Kind::Listener(listener) => {
+                !listener.stopped && Kernel::reaches(address, listener.address)
+            }
             _ => false,
         };
         let found = self.files.iter().enumerate().filter(listens);
@@ -118,6 +122,7 @@ impl Kernel {
         self.create(Kind::Listener(Listener {
             address,
             backlog: VecDeque::new(),
+            stopped: false,
             waiting: Vec::new(),
         }))
     }
@@ -127,8 +132,23 @@ impl Kernel {
         40_000 + self.ports
     }
 
+    /// As `shutdown(2)` of a listening socket.
+    pub(super) fn stop_listening(&mut self, file: FileId) {
+        if let Some(listener) = self.listener(file) {
+            listener.stopped = true;
+            let backlog = std::mem::take(&mut listener.backlog);
+            let waiting = std::mem::take(&mut listener.waiting);
+            self.turn_away(backlog);
+            self.retry(waiting);
+        }
+    }
+
     pub(super) fn end_listener(&mut self, listener: Listener) {
-        for file in listener.backlog {
+        self.turn_away(listener.backlog);
+    }
+
+    fn turn_away(&mut self, backlog: VecDeque<FileId>) {
+        for file in backlog {
             if let Some(stream) = self.stream(file) {
                 // Nobody will ever read what has come in: the peer is to learn that.
                 stream.received.push_back(0);

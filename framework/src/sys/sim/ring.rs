@@ -178,6 +178,9 @@ impl Kernel {
             return;
         }
         let listener = self.listener(file).expect("accepts are for listeners");
+        if listener.stopped {
+            return self.finish(ring, user, -libc::EINVAL);
+        }
         let Some(stream) = listener.backlog.pop_front() else {
             return self.wait(ring, user, file);
         };

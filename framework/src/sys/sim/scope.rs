@@ -179,6 +179,14 @@ impl Socket {
         Ok(bytes.len())
     }
 
+    /// Ends the listening, whoever else holds the socket open.
+    pub(crate) fn stop_listening(&self) {
+        with(|kernel| {
+            let file = kernel.file(self.number);
+            kernel.stop_listening(file);
+        });
+    }
+
     /// Adds one to a counter.
     pub(crate) fn notify(&self) {
         with(|kernel| kernel.notify(self.number));
