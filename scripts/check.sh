@@ -24,15 +24,18 @@ count_tests() {
          END { printf "%d ignored\n%d passed, %d failed\n", ignored, passed, failed }' "$log"
 }
 
-tests() { cargo test --workspace --no-fail-fast 2>&1 | tee "$log"; }
 tests_on_epoll() {
     SUNSTAR_DRIVER=epoll cargo test -p sunstar -p app-1mrc --no-fail-fast 2>&1 | tee -a "$log"
+}
+tests() {
+    cargo test --workspace --no-fail-fast --features sunstar/sim 2>&1 | tee "$log"
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet; }
 
 step format cargo fmt --all --check
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step lints-bare cargo clippy -p sunstar --lib --no-default-features --quiet -- -D warnings
+step lints-sim cargo clippy -p sunstar --features sim --all-targets --quiet -- -D warnings
 step tests tests || { count_tests; exit 1; }
 step tests-epoll tests_on_epoll || { count_tests; exit 1; }
 step docs docs

@@ -42,6 +42,8 @@ pub mod service;
 mod sharded;
 pub mod sync;
 mod sys;
+#[cfg(feature = "sim")]
+pub mod testing;
 
 pub use error::{Error, Result};
 pub use http::{Method, StatusCode};

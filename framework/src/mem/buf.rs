@@ -127,7 +127,7 @@ impl Buf {
     pub fn pinned_len(&self) -> usize {
         // SAFETY: this `Buf` counts the block, so its header is alive.
         self.block
-            .map_or(0, |block| unsafe { block.as_ref() }.pinned_len())
+            .map_or(0, |block| unsafe { Block::pinned_len(block) })
     }
 }
 

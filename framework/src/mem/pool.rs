@@ -61,18 +61,19 @@ impl Block {
         (block, start)
     }
 
-    /// How much memory the block keeps from being reused.
-    pub(super) fn pinned_len(&self) -> usize {
-        if self.class != ADOPTED {
-            return self.capacity();
+    /// How much memory the block keeps from being reused. It takes a pointer, since a reference to
+    /// the header does not reach what lies behind it.
+    ///
+    /// # Safety
+    /// The caller counts the block, so that it is alive.
+    pub(super) unsafe fn pinned_len(block: NonNull<Block>) -> usize {
+        // SAFETY: alive, as the caller says.
+        let header = unsafe { block.as_ref() };
+        if header.class != ADOPTED {
+            return header.capacity();
         }
         // SAFETY: a block of this class holds a vector, which `adopt` has written.
-        let vec = unsafe {
-            Block::bytes(NonNull::from_ref(self))
-                .cast::<Vec<u8>>()
-                .as_ref()
-        };
-        vec.capacity()
+        unsafe { Block::bytes(block).cast::<Vec<u8>>().as_ref() }.capacity()
     }
 
     fn layout(capacity: usize) -> Layout {

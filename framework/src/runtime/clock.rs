@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Instant, SystemTime};
 
+use crate::sys::sim;
+
 /// The time of one shard. It moves only between turns, so that one turn sees one moment.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -31,11 +33,11 @@ impl Clock {
     /// The time of day, as the system has it: may jump.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn wall() -> SystemTime {
-        SystemTime::now()
+        sim::wall().unwrap_or_else(SystemTime::now)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn monotonic() -> Instant {
-        Instant::now()
+        sim::now().unwrap_or_else(Instant::now)
     }
 }

@@ -1,16 +1,16 @@
 //! [`Doorbell`]: wakes a shard that sleeps in its driver; costs nothing while it is awake.
 //!
-//! What must hold (Dekker's argument): the shard raises its flag, then looks once more whether
-//! anything waits for it, then sleeps; a sender first makes its message visible, then looks at the
-//! flag. Both sides put a sequentially consistent fence between their two steps, so at least one
-//! of them sees the other, and no wake-up is lost.
+//! What must hold: whoever has made a message visible asks [`must_ring`](Doorbell::must_ring), and
+//! a shard looks for messages once more after [`park`](Doorbell::park); why no wake-up is lost then
+//! is said in `parked`.
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering, fence};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::parked::Parked;
 use crate::sys::event::EventFd;
 
 const NO_RING: RawFd = -1;
@@ -18,7 +18,7 @@ const NO_RING: RawFd = -1;
 /// The doorbell of one shard, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Doorbell {
-    parked: CachePadded<AtomicBool>,
+    parked: CachePadded<Parked>,
     /// For threads without a ring, and where rings cannot message each other.
     event: EventFd,
     /// The shard's ring, for rings that can send it a message.
@@ -27,7 +27,7 @@ pub(crate) struct Doorbell {
 
 impl Doorbell {
     pub(crate) fn new() -> io::Result<Doorbell> {
-        let parked = CachePadded::new(AtomicBool::new(false));
+        let parked = CachePadded::new(Parked::new());
         Ok(Doorbell {
             parked,
             event: EventFd::new()?,
@@ -53,19 +53,17 @@ impl Doorbell {
 
     /// The shard is about to sleep. It must look for input once more after this.
     pub(crate) fn park(&self) {
-        self.parked.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.parked.raise();
     }
 
     /// The shard is awake.
     pub(crate) fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
+        self.parked.lower();
     }
 
     /// Whether the caller, having made its message visible, must ring. Tells only one caller so.
     pub(crate) fn must_ring(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed)
+        self.parked.take()
     }
 
     /// Wakes the shard from any thread.

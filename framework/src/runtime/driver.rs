@@ -22,6 +22,9 @@ pub(crate) enum Driver {
     Uring(Uring),
     /// `epoll(7)`.
     Epoll(Epoll),
+    /// A simulated kernel.
+    #[cfg(feature = "sim")]
+    Sim(super::sim::Sim),
 }
 
 /// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
@@ -30,6 +33,8 @@ macro_rules! forward {
         match $self {
             Driver::Uring($driver) => $call,
             Driver::Epoll($driver) => $call,
+            #[cfg(feature = "sim")]
+            Driver::Sim($driver) => $call,
         }
     };
 }
@@ -40,6 +45,8 @@ impl Driver {
         match self {
             Driver::Uring(_) => "uring",
             Driver::Epoll(_) => "epoll",
+            #[cfg(feature = "sim")]
+            Driver::Sim(_) => "sim",
         }
     }
 
@@ -93,6 +100,8 @@ impl Driver {
             // A ring starts nothing before it is entered.
             Driver::Uring(_) => {}
             Driver::Epoll(epoll) => epoll.reap_done(sink),
+            #[cfg(feature = "sim")]
+            Driver::Sim(_) => {}
         }
     }
 }

@@ -8,8 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
@@ -17,10 +16,14 @@ use slab::Slab;
 
 use super::current;
 use super::shard::Outside;
+use super::woken::Woken;
 
 /// How many tasks run in a turn before the driver gets its own: so a chain of tasks that wake each
 /// other cannot starve the sockets.
 const TASKS_PER_TURN: usize = 256;
+
+/// The tasks of one shard that other threads have woken.
+pub(crate) type WakeQueue = Woken<Runnable>;
 
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
@@ -107,7 +110,7 @@ impl Executor {
 
     /// Takes in what other threads have woken.
     pub(crate) fn collect(&self, woken: &WakeQueue) {
-        if woken.waiting.load(Ordering::Relaxed) {
+        if woken.is_waiting() {
             self.ready.borrow_mut().extend(woken.take());
         }
     }
@@ -156,48 +159,6 @@ impl<F: Future> Future for Registered<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         self.project().future.poll(context)
-    }
-}
-
-/// The tasks of one shard that other threads have woken.
-pub(crate) struct WakeQueue {
-    waiting: AtomicBool,
-    tasks: Mutex<Vec<Runnable>>,
-}
-
-impl WakeQueue {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "threads meet here; shards do not come by"
-    )]
-    pub(crate) fn new() -> WakeQueue {
-        WakeQueue {
-            waiting: AtomicBool::new(false),
-            tasks: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// Whether something waits. Exact only behind the fence of the doorbell.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    fn push(&self, runnable: Runnable) {
-        let mut tasks = self
-            .tasks
-            .lock()
-            .expect("nothing panics while it is locked");
-        tasks.push(runnable);
-        self.waiting.store(true, Ordering::Relaxed);
-    }
-
-    fn take(&self) -> Vec<Runnable> {
-        let mut tasks = self
-            .tasks
-            .lock()
-            .expect("nothing panics while it is locked");
-        self.waiting.store(false, Ordering::Relaxed);
-        std::mem::take(&mut tasks)
     }
 }
 

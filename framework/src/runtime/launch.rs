@@ -163,6 +163,10 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
+    #[cfg(feature = "sim")]
+    if super::sim::is_simulated() {
+        return super::sim::run_on_all_shards(config, main);
+    }
     let main = Arc::new(main);
     let variable = std::env::var(DRIVER_VARIABLE).ok();
     match config.driver.or_from(variable.as_deref())? {

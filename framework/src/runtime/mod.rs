@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("../../docs/manual/drivers.md")]
 
+mod atomic;
 mod clock;
 mod current;
 mod doorbell;
@@ -15,9 +16,12 @@ mod io;
 mod launch;
 mod mesh;
 mod op;
+mod parked;
 mod placement;
 mod reactor;
 mod shard;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
 mod sleep;
 mod socket;
 mod stats;
@@ -25,6 +29,7 @@ mod timer;
 mod trial;
 mod uring;
 mod uring_options;
+mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
 pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};

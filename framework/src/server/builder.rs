@@ -3,8 +3,6 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +39,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     config: Config,
     /// A byte read from the first means stop; signals and stoppers write to the second.
-    stop: (UnixStream, UnixStream),
+    stop: (Descriptor, Descriptor),
 }
 
 /// One address, and the listening socket of the first shard, which holds it until all listen.
@@ -54,7 +52,7 @@ struct Bound {
 /// Stops a running server from any thread. See [`Server::stopper`].
 #[derive(Debug)]
 pub struct Stopper {
-    stop: UnixStream,
+    stop: Descriptor,
 }
 
 impl Stopper {
@@ -62,7 +60,7 @@ impl Stopper {
     /// drops what is left at once.
     pub fn stop(&self) {
         // An error means that the server has ended already.
-        let _ = (&self.stop).write_all(&[1]);
+        let _ = self.stop.write(&[1]);
     }
 }
 
@@ -85,7 +83,7 @@ impl Server {
     }
 
     pub(crate) fn unbound(config: Config) -> Result<Server> {
-        let stop = UnixStream::pair().map_err(|error| Error::io("cannot make a socket", error))?;
+        let stop = socket::pair().map_err(|error| Error::io("cannot make a socket", error))?;
         Ok(Server {
             listeners: Vec::new(),
             config,
@@ -234,7 +232,7 @@ struct Plan {
 struct Sockets {
     listeners: Vec<Descriptor>,
     /// Where stops are heard of: on the first shard.
-    stopped: Option<OwnedFd>,
+    stopped: Option<Descriptor>,
 }
 
 impl Plan {
@@ -244,7 +242,7 @@ impl Plan {
     )]
     fn new(
         bound: Vec<Bound>,
-        stopped: UnixStream,
+        stopped: Descriptor,
         config: Config,
         placement: Placement,
     ) -> Result<Plan> {
@@ -255,7 +253,7 @@ impl Plan {
         };
         let first = Sockets {
             listeners: bound.into_iter().map(|bound| bound.socket).collect(),
-            stopped: Some(stopped.into()),
+            stopped: Some(stopped),
         };
         let mut sockets = vec![first];
         for _ in 1..placement.shard_count() {
@@ -342,7 +340,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
         // Every shard has started when each has answered.
         everywhere.on_all(|_| ()).await;
         announce(&plan);
-        runtime::spawn(pass_on_stops(TcpStream::adopt(stopped), everywhere)).detach();
+        runtime::spawn(pass_on_stops(TcpStream::open(stopped), everywhere)).detach();
     }
     shutdown.reached(Phase::Draining).await;
     for accept in accepts {
@@ -401,8 +399,15 @@ impl Signals {
     }
 
     /// Makes SIGINT and SIGTERM write a byte to `stop`.
-    fn forward(stop: &UnixStream) -> Result<Signals> {
-        let register = |signal| low_level::pipe::register(signal, stop.try_clone()?);
+    fn forward(stop: &Descriptor) -> Result<Signals> {
+        let fd = match stop {
+            Descriptor::Kernel(fd) => fd,
+            Descriptor::Simulated(stop) => {
+                stop.write_on_signals();
+                return Ok(Signals::none());
+            }
+        };
+        let register = |signal| low_level::pipe::register(signal, fd.try_clone()?);
         let ids: io::Result<_> = [SIGINT, SIGTERM].into_iter().map(register).collect();
         let ids = ids.map_err(|error| Error::io("cannot listen for signals", error))?;
         Ok(Signals { ids })

@@ -2,17 +2,24 @@
 #![expect(unsafe_code, reason = "eventfd(2) has no safe binding in std")]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use super::sim;
+use super::socket::Descriptor;
 
 /// An `eventfd(2)`.
 #[derive(Debug)]
 pub(crate) struct EventFd {
-    fd: OwnedFd,
+    fd: Descriptor,
 }
 
 impl EventFd {
     /// Makes a counter that stands at 0.
     pub(crate) fn new() -> io::Result<EventFd> {
+        if let Some(simulated) = sim::event() {
+            let fd = Descriptor::Simulated(simulated?);
+            return Ok(EventFd { fd });
+        }
         // SAFETY: takes no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         if fd < 0 {
@@ -20,17 +27,20 @@ impl EventFd {
         }
         // SAFETY: `fd` was just opened and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(EventFd { fd })
+        Ok(EventFd { fd: fd.into() })
     }
 
     /// Adds one. The counter cannot overflow: adding ones up to 2^64 takes centuries, read or not.
     pub(crate) fn notify(&self) {
-        notify(u64::from(self.fd.as_raw_fd().unsigned_abs()));
+        match &self.fd {
+            Descriptor::Kernel(_) => notify(u64::from(self.fd.number().unsigned_abs())),
+            Descriptor::Simulated(event) => event.notify(),
+        }
     }
 
     /// The descriptor, for the ring to read from.
     pub(crate) fn raw(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.fd.number()
     }
 }
 

@@ -8,4 +8,9 @@ pub(crate) mod immediate;
 pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod ring;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
+#[cfg(not(feature = "sim"))]
+#[path = "no_sim.rs"]
+pub(crate) mod sim;
 pub(crate) mod socket;

@@ -4,9 +4,12 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 pub(crate) use socket2::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::sim;
 
 /// How many connections the kernel keeps for a listener until they are accepted. The kernel lowers
 /// it to `net.core.somaxconn`.
@@ -17,6 +20,8 @@ const BACKLOG: i32 = 4096;
 pub(crate) enum Descriptor {
     /// One of this process's descriptors.
     Kernel(OwnedFd),
+    /// One of a simulated process's.
+    Simulated(sim::Socket),
 }
 
 impl Descriptor {
@@ -25,6 +30,7 @@ impl Descriptor {
     pub(crate) fn number(&self) -> RawFd {
         match self {
             Descriptor::Kernel(fd) => fd.as_raw_fd(),
+            Descriptor::Simulated(socket) => socket.number(),
         }
     }
 
@@ -32,13 +38,7 @@ impl Descriptor {
     pub(crate) fn into_number(self) -> RawFd {
         match self {
             Descriptor::Kernel(fd) => fd.into_raw_fd(),
-        }
-    }
-
-    /// Another one of the same socket.
-    pub(crate) fn try_clone(&self) -> io::Result<Descriptor> {
-        match self {
-            Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
+            Descriptor::Simulated(socket) => socket.into_number(),
         }
     }
 
@@ -47,6 +47,7 @@ impl Descriptor {
         match self {
             // An error means that it has ended already.
             Descriptor::Kernel(fd) => drop(SockRef::from(fd).shutdown(Shutdown::Both)),
+            Descriptor::Simulated(socket) => socket.stop_listening(),
         }
     }
 
@@ -54,6 +55,7 @@ impl Descriptor {
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         match self {
             Descriptor::Kernel(fd) => address(SockRef::from(fd).local_addr()),
+            Descriptor::Simulated(socket) => socket.local_address(),
         }
     }
 
@@ -61,6 +63,23 @@ impl Descriptor {
     pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
         match self {
             Descriptor::Kernel(fd) => address(SockRef::from(fd).peer_addr()),
+            Descriptor::Simulated(socket) => socket.peer_address(),
+        }
+    }
+
+    /// Another descriptor of the same socket.
+    pub(crate) fn try_clone(&self) -> io::Result<Descriptor> {
+        match self {
+            Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
+            Descriptor::Simulated(socket) => socket.try_clone().map(Descriptor::Simulated),
+        }
+    }
+
+    /// Sends a few bytes at once.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Descriptor::Kernel(fd) => SockRef::from(fd).send_with_flags(bytes, libc::MSG_NOSIGNAL),
+            Descriptor::Simulated(socket) => socket.write(bytes),
         }
     }
 }
@@ -76,6 +95,9 @@ impl From<OwnedFd> for Descriptor {
 /// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
 /// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<Descriptor> {
+    if let Some(simulated) = sim::listen(address) {
+        return simulated.map(Descriptor::Simulated);
+    }
     let socket = bind(address, true)?;
     socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
@@ -86,7 +108,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<Descriptor> {
 ///
 /// Needed because `SO_REUSEPORT` would let two servers of one user share a port in silence.
 pub(crate) fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
-    bind(address, false)?.listen(1)
+    sim::refuse_if_taken(address).unwrap_or_else(|| bind(address, false)?.listen(1))
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -106,6 +128,9 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 
 /// Opens a socket to connect to `address` with, without `Nagle`'s delay.
 pub(crate) fn stream_for(address: SocketAddr) -> io::Result<Descriptor> {
+    if let Some(simulated) = sim::stream() {
+        return simulated.map(Descriptor::Simulated);
+    }
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -125,6 +150,16 @@ pub(crate) fn unix_connection() -> io::Result<(OwnedFd, OwnedFd)> {
     let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     client.connect(&listener.local_addr()?)?;
     Ok((listener.into(), client.into()))
+}
+
+/// Two sockets that are connected with each other.
+pub(crate) fn pair() -> io::Result<(Descriptor, Descriptor)> {
+    if let Some(simulated) = sim::pair() {
+        let (one, other) = simulated?;
+        return Ok((Descriptor::Simulated(one), Descriptor::Simulated(other)));
+    }
+    let (one, other) = UnixStream::pair()?;
+    Ok((OwnedFd::from(one).into(), OwnedFd::from(other).into()))
 }
 
 fn address(from: io::Result<SockAddr>) -> io::Result<SocketAddr> {
@@ -162,7 +197,9 @@ mod tests {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
-        let Descriptor::Kernel(listener) = listener;
+        let Descriptor::Kernel(listener) = listener else {
+            unreachable!("no simulation is installed")
+        };
         let (accepted, _) = Socket::from(listener).accept().unwrap();
         assert!(accepted.tcp_nodelay().unwrap());
     }

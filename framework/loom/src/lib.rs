@@ -1,0 +1,129 @@
+//! Tries all interleavings of what threads share: the doorbell's flag with the queues behind it.
+//!
+//! What must hold: it is the library's own source that is tried, built from loom's atomics. Run by
+//! `scripts/loom.sh`.
+#![cfg(test)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the files belong to another crate, which uses all of them"
+)]
+
+#[path = "../../src/runtime/parked.rs"]
+mod parked;
+#[path = "../../src/runtime/woken.rs"]
+mod woken;
+
+/// What `runtime::atomic` is there.
+mod atomic {
+    pub(super) use loom::sync::atomic::{AtomicBool, Ordering, fence};
+    pub(super) use loom::sync::{Mutex, MutexGuard};
+}
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use parked::Parked;
+use woken::Woken;
+
+/// A shard and what others see of it: the tail of a single-producer queue, which is stored with
+/// release and looked at with acquire, as `rtrb` does it.
+struct Shard {
+    parked: Parked,
+    tail: AtomicUsize,
+    woken: Woken<u8>,
+    /// What sleeping waits for: the message or eventfd of a doorbell.
+    bell: AtomicUsize,
+}
+
+impl Shard {
+    fn new() -> Arc<Shard> {
+        Arc::new(Shard {
+            parked: Parked::new(),
+            tail: AtomicUsize::new(0),
+            woken: Woken::new(),
+            bell: AtomicUsize::new(0),
+        })
+    }
+
+    fn ring(&self) {
+        if self.parked.take() {
+            self.bell.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Goes to sleep. Tells whether it would sleep for ever unless a bell rings.
+    fn sleeps(&self) -> bool {
+        self.parked.raise();
+        let message = self.tail.load(Ordering::Acquire) > 0;
+        !message && !self.woken.is_waiting()
+    }
+}
+
+#[test]
+fn a_message_and_a_shard_that_goes_to_sleep_do_not_miss_each_other() {
+    loom::model(|| {
+        let shard = Shard::new();
+        let sender = Arc::clone(&shard);
+        let sending = thread::spawn(move || {
+            sender.tail.store(1, Ordering::Release);
+            sender.ring();
+        });
+        let sleeps = shard.sleeps();
+        sending.join().unwrap();
+        let rung = shard.bell.load(Ordering::SeqCst) > 0;
+        assert!(!sleeps || rung, "asleep, with a message and without a bell");
+    });
+}
+
+#[test]
+fn two_senders_wake_a_shard_once() {
+    loom::model(|| {
+        let shard = Shard::new();
+        let send = |to: Arc<Shard>| {
+            thread::spawn(move || {
+                to.tail.fetch_add(1, Ordering::Release);
+                to.ring();
+            })
+        };
+        let sending = [send(Arc::clone(&shard)), send(Arc::clone(&shard))];
+        let sleeps = shard.sleeps();
+        sending
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        let rung = shard.bell.load(Ordering::SeqCst);
+        assert!(rung <= 1, "rung {rung} times");
+        assert!(
+            !sleeps || rung == 1,
+            "asleep, with messages and without a bell"
+        );
+    });
+}
+
+#[test]
+fn a_task_woken_by_another_thread_is_taken_up() {
+    loom::model(|| {
+        let shard = Shard::new();
+        let other = Arc::clone(&shard);
+        let waking = thread::spawn(move || {
+            other.woken.push(7);
+            other.ring();
+        });
+        let mut taken = if shard.woken.is_waiting() {
+            shard.woken.take()
+        } else {
+            Vec::new()
+        };
+        let sleeps = shard.sleeps();
+        waking.join().unwrap();
+        let rung = shard.bell.load(Ordering::SeqCst) > 0;
+        assert!(
+            !sleeps || rung || taken == [7],
+            "asleep, with a task that nobody runs"
+        );
+        taken.extend(shard.woken.take());
+        assert_eq!(taken, [7], "each task once");
+        assert!(!shard.woken.is_waiting());
+    });
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Tries all interleavings of what threads share (framework/loom). Needs the crate `loom`.
+set -euo pipefail
+cd "$(dirname "$0")/../framework/loom"
+export CARGO_TARGET_DIR=../../target/loom
+cargo test --release --quiet
