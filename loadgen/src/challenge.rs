@@ -7,19 +7,22 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::check::Check;
 use crate::cli::Challenge;
 use crate::control::{Answer, NoAnswer, exchange};
 use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::number::grouped;
+use crate::observer::Outputs;
 use crate::oracle::Expectation;
 use crate::payload::EventTemplate;
-use crate::plan::{Expected, Limit, Plan, Work};
+use crate::plan::{Limit, Pace, Plan, SocketOptions, Warmup, Work};
 use crate::report;
 use crate::run;
 use crate::stats::Stats;
 use crate::tally::Tally;
 use crate::template::Template;
+use crate::trial;
 use crate::url::Url;
 
 /// Runs the challenge; the report goes to `out`.
@@ -32,7 +35,7 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
     let placement = placement.map_err(|line| Failure::new(Exit::Usage, line))?;
     let most = challenge.connections.min(challenge.requests);
     descriptors::make_room(most, placement.shard_count())?;
-    let address = run::reach(url)?;
+    let address = run::reach(url, machine)?;
     let server = Server {
         url,
         address,
@@ -40,16 +43,31 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
     };
     server.start_from_zero(out)?;
     let plan = Plan {
-        address,
+        place: machine.place(address),
         work: Work::Events(EventTemplate::new(challenge.payload, url)),
         limit: Limit::Requests(challenge.requests),
+        pace: Pace::Closed { think: None },
+        warmup: Warmup::Fixed(Duration::ZERO),
+        drain: Duration::from_secs(2),
         connection_count: challenge.connections,
         depth: 1,
         timeout: machine.timeout,
-        expected: Expected::Only(200),
+        requests_per_connection: None,
+        socket: SocketOptions::default(),
+        check: Check::only(200),
+        seed: 1,
+        interval: Duration::from_secs(1),
+        busy_poll: false,
         placement,
     };
-    let tally = run::perform(&plan, url, out)?;
+    let watch = trial::watch(&plan);
+    let trial = trial::run(&plan, Outputs::default(), machine.server_pid, watch)?;
+    report::write(out, url, &plan, &trial, &[])?;
+    if let Some(signal) = trial.signal {
+        let line = "interrupted: the report is partial and nothing was judged";
+        return Err(Failure::new(Exit::Interrupted { signal }, line));
+    }
+    let tally = trial.tally;
     let expectation = Expectation::new(challenge.payload, challenge.requests);
     let faults = judge(&expectation, &tally, server.stats());
     if faults.is_empty() {

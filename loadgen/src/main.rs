@@ -1,33 +1,57 @@
-//! sunstar's load generator: closed loop, exact accounting, verified answers.
+//! sunstar's load generator: open and closed loop, exact accounting, verified answers.
 //!
 //! What must hold: the report goes to standard output, everything else to standard error; the exit
 //! code is one of `exit`.
 
+mod accounts;
+mod arrival;
 mod challenge;
+mod check;
 mod cli;
 mod codec;
 mod connection;
+mod connector;
 mod control;
 mod descriptors;
 mod duration;
 mod engine;
 mod exit;
+mod feed;
 mod head;
+mod health;
+mod interval;
 mod latency;
 mod learned;
 mod ledger;
+mod live;
+mod machine;
+mod mix;
+mod moment;
 mod number;
+mod observer;
 mod oracle;
+mod pacer;
 mod payload;
+mod placeholder;
 mod plan;
-mod progress;
+mod profile;
+mod prometheus;
+mod random;
+mod record;
 mod report;
+mod result;
 mod run;
+mod statistics;
 mod stats;
 mod stint;
+mod supply;
 mod tally;
 mod template;
+mod threshold;
+mod timeline;
+mod trial;
 mod url;
+mod verdict;
 mod watch;
 
 use std::env;
