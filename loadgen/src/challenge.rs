@@ -4,7 +4,7 @@
 //! numbers of `/stats` equal to the oracle's; nothing is retried, so nothing is counted twice.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
@@ -16,7 +16,8 @@ use crate::number::grouped;
 use crate::observer::Outputs;
 use crate::oracle::Expectation;
 use crate::payload::EventTemplate;
-use crate::plan::{Limit, Pace, Plan, SocketOptions, Warmup, Work};
+use crate::plan::{Limit, Pace, Place, Plan, SocketOptions, Warmup, Work};
+use crate::poller::Poller;
 use crate::report;
 use crate::run;
 use crate::stats::Stats;
@@ -24,6 +25,7 @@ use crate::tally::Tally;
 use crate::template::Template;
 use crate::trial;
 use crate::url::Url;
+use crate::watch::Watch;
 
 /// Runs the challenge; the report goes to `out`.
 ///
@@ -37,8 +39,8 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
     descriptors::make_room(most, placement.shard_count())?;
     let address = run::reach(url, machine)?;
     let server = Server {
-        url,
-        address,
+        url: url.clone(),
+        place: machine.place(address),
         timeout: machine.timeout,
     };
     server.start_from_zero(out)?;
@@ -61,7 +63,13 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
         placement,
     };
     let watch = trial::watch(&plan);
-    let trial = trial::run(&plan, Outputs::default(), machine.server_pid, watch)?;
+    let poller = match challenge.poll_stats {
+        Duration::ZERO => None,
+        interval => Some(poll(interval, challenge.requests, &watch.0, &server)?),
+    };
+    let trial = trial::run(&plan, Outputs::default(), machine.server_pid, watch);
+    let polled = poller.map(Poller::finish).unwrap_or_default();
+    let trial = trial?;
     report::write(out, url, &plan, &trial, &[])?;
     if let Some(signal) = trial.signal {
         let line = "interrupted: the report is partial and nothing was judged";
@@ -69,13 +77,33 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
     }
     let tally = trial.tally;
     let expectation = Expectation::new(challenge.payload, challenge.requests);
-    let faults = judge(&expectation, &tally, server.stats());
+    let mut faults = judge(&expectation, &tally, server.stats());
+    faults.extend(polled.faults);
+    if polled.answers > 0 {
+        let answers = grouped(polled.answers);
+        writeln!(
+            out,
+            "Polled      /stats answered {answers} times during the run"
+        )?;
+    }
     if faults.is_empty() {
         writeln!(out, "exact: {}, 0 errors", expectation.summary())?;
         return Ok(Exit::Fine);
     }
     writeln!(out, "NOT exact: {}", faults.join("; "))?;
     Ok(Exit::Unverified)
+}
+
+/// Asks for `/stats` during the run.
+fn poll(
+    interval: Duration,
+    count: u64,
+    watch: &Arc<Watch>,
+    server: &Server,
+) -> Result<Poller, Failure> {
+    let server = server.clone();
+    Poller::start(interval, count, watch, move || server.stats())
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))
 }
 
 /// Everything that differs from a perfect run.
@@ -89,13 +117,14 @@ fn judge(expectation: &Expectation, tally: &Tally, stats: Result<Stats, Failure>
 }
 
 /// The server beside the run.
-struct Server<'a> {
-    url: &'a Url,
-    address: SocketAddr,
+#[derive(Clone)]
+struct Server {
+    url: Url,
+    place: Place,
     timeout: Duration,
 }
 
-impl Server<'_> {
+impl Server {
     /// Makes sure that the server has counted nothing yet.
     fn start_from_zero(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let before = self.stats().map_err(asking_who_that_is)?;
@@ -144,7 +173,7 @@ impl Server<'_> {
     fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
         let url = self.url.at(path);
         let request = Template::new(method, &url, &[], None);
-        exchange(self.address, &request, self.timeout).map_err(|failure| match failure {
+        exchange(&self.place, &request, self.timeout).map_err(|failure| match failure {
             NoAnswer::Unreachable(error) if is_timeout(&error) => {
                 let line = format!("no answer to {method} {url} within {:?}", self.timeout);
                 Failure::new(Exit::Failed, line)

@@ -4,6 +4,7 @@
 //! short flag has a long name.
 
 mod load;
+mod others;
 mod output;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use load::{Body, Load, Machine};
+pub(crate) use others::{Ab, Calibrate, Compare, Find, Report, Sink};
 pub(crate) use output::{Format, Output};
 
 use crate::duration;
@@ -53,6 +55,19 @@ Examples:
   loadgen -n 1M -p 16 URL                            exactly a million, 16 in flight each
   loadgen -m POST -H 'Content-Type: application/json' -b '{\"id\":{seq}}' URL
   loadgen -R 10k --fail 'p99<5ms' -o result.json --html report.html URL";
+
+const AB_EXAMPLES: &str = "\
+Examples:
+  loadgen ab -A http://a:8080/ -B http://b:8080/ -c 256 -d 5s
+  loadgen ab -A './old --port {port}' -B './new --port {port}' --target /plaintext
+  loadgen ab -A URL -B URL -R 20k --blocks 20 -o session.json
+Each run of a command starts a fresh server. Order: A B, B A, A B, ... The exit code is 7 when B is
+shown to be worse.";
+
+const FIND_EXAMPLES: &str = "\
+Examples:
+  loadgen find --slo 'p99<5ms' -c 256 http://localhost:8080/
+  loadgen find --slo 'p99.9<20ms' --slo 'errors<0.1%' --arrival poisson -d 30s URL";
 
 /// What was asked for.
 #[derive(Debug)]
@@ -135,6 +150,20 @@ pub(crate) enum Command {
     /// One run: closed loop (each connection sends when an answer has come), or open loop (-R)
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<Run>),
+    /// Two servers in turn, and what the difference is, with its uncertainty
+    #[command(after_help = AB_EXAMPLES)]
+    Ab(Box<Ab>),
+    /// The highest rate at which a server keeps a promise
+    #[command(after_help = FIND_EXAMPLES)]
+    Find(Box<Find>),
+    /// Result files of two servers against each other: base.json... -- new.json...
+    Compare(Compare),
+    /// What loadgen itself can do on this machine, against its own sink
+    Calibrate(Box<Calibrate>),
+    /// A server that does nothing, or a queue with known behaviour, to measure against
+    Sink(Sink),
+    /// Result files as one HTML page, SVG pictures or CSV
+    Report(Report),
     /// The One Million Request Challenge: sends the events, then compares all four numbers of
     /// /stats with what they must be.
     ///
@@ -149,6 +178,11 @@ impl Command {
         match &self {
             Command::Run(run) => run.load.check()?,
             Command::Challenge(challenge) => challenge.check()?,
+            Command::Ab(ab) => ab.load.check()?,
+            Command::Find(find) => find.load.check()?,
+            Command::Calibrate(calibrate) => calibrate.load.check()?,
+            Command::Report(report) => report.check()?,
+            Command::Compare(_) | Command::Sink(_) => {}
         }
         Ok(self)
     }

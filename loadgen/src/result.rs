@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::{Load, Output};
+use crate::cli::Load;
 use crate::duration::short;
 use crate::exit::Exit;
 use crate::latency::PERCENTILES;
@@ -24,7 +24,7 @@ pub(crate) fn record(
     plan: &Plan,
     trial: &Trial,
     thresholds: Vec<Threshold>,
-    output: &Output,
+    label: Option<&str>,
     exit: Exit,
 ) -> Record {
     let since = trial
@@ -40,7 +40,7 @@ pub(crate) fn record(
         },
         id: crate::placeholder::uuid(random, u64::from(std::process::id())),
         label: Label {
-            name: output.label.clone(),
+            name: label.map(str::to_owned),
         },
         started: humantime::format_rfc3339_millis(trial.started).to_string(),
         interrupted: trial.signal.is_some(),

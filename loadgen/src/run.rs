@@ -8,6 +8,7 @@ use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::ledger::Outcome;
 use crate::number::grouped;
+use crate::page;
 use crate::plan::{Overload, Plan};
 use crate::record::{Record, Threshold};
 use crate::report;
@@ -34,7 +35,8 @@ pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
     let conditions = output.conditions.iter();
     let thresholds: Vec<_> = conditions.map(|one| one.judge(&trial, offered)).collect();
     let exit = judge(&trial, &thresholds, output.allow_invalid);
-    let record = result::record(load, &run.url, &plan, &trial, thresholds, output, exit);
+    let label = output.label.as_deref();
+    let record = result::record(load, &run.url, &plan, &trial, thresholds, label, exit);
     publish(output, &run.url, &plan, &trial, &record, out)?;
     if let Exit::Interrupted { .. } = exit {
         let line = "interrupted: the report is partial and nothing was judged";
@@ -102,6 +104,9 @@ fn publish(
     }
     if let Some(path) = &output.hdr {
         write(path, record.latency.response.hdr_v2.as_bytes())?;
+    }
+    if let Some(path) = &output.html {
+        write(path, page::write(&[record.clone()]).as_bytes())?;
     }
     match output.format {
         Format::Text => report::write(out, url, plan, trial, &record.thresholds)?,

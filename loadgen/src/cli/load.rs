@@ -461,7 +461,7 @@ fn status(text: &str) -> Result<u16, String> {
     status.ok_or_else(|| "a status is a number from 200 to 599".into())
 }
 
-fn cpus(text: &str) -> Result<CpuSet, String> {
+pub(super) fn cpus(text: &str) -> Result<CpuSet, String> {
     text.parse()
         .map_err(|error: InvalidCpuSet| error.to_string())
 }
@@ -476,7 +476,7 @@ fn overload(text: &str) -> Result<Overload, String> {
     }
 }
 
-fn think(text: &str) -> Result<Think, String> {
+pub(super) fn think(text: &str) -> Result<Think, String> {
     let (time, exponential) = match text.strip_suffix(":exp") {
         Some(time) => (time, true),
         None => (text, false),
