@@ -82,13 +82,11 @@ impl Sink {
             .trim()
             .strip_prefix("listening on ")
             .unwrap_or_default();
-        match Url::parse(&format!("http://{address}/")) {
-            Ok(url) => Ok(Sink { child, url }),
-            Err(_) => {
-                child.wait().ok();
-                Err(failed("the sink did not start".into()))
-            }
+        if let Ok(url) = Url::parse(&format!("http://{address}/")) {
+            return Ok(Sink { child, url });
         }
+        child.wait().ok();
+        Err(failed("the sink did not start".into()))
     }
 }
 

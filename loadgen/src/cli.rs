@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use load::{Body, Load, Machine};
+pub(crate) use load::{Load, Machine};
 pub(crate) use others::{Ab, Calibrate, Compare, Find, Report, Sink};
 pub(crate) use output::{Format, Output};
 
@@ -212,11 +212,10 @@ pub(crate) struct Challenge {
     /// Connections, shared out to the threads
     #[arg(short, long, value_name = "N", default_value = "500", value_parser = load::connections)]
     pub(crate) connections: u64,
-    /// Ask for /stats so often during the run, and check what it says; 0 for never
+    /// Ask for /stats so often during the run and check it; 0 for never
     #[arg(long, value_name = "T", default_value = "500ms", value_parser = polling)]
     pub(crate) poll_stats: Duration,
-    /// Whose events: go, java, aiohttp, or those that try a server's arithmetic and decoding:
-    /// random, decimals, cancel, unicode
+    /// Whose events: go, java, aiohttp, or random, decimals, cancel, unicode
     #[arg(long, value_enum, default_value = "go", hide_possible_values = true)]
     pub(crate) payload: Payload,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use sunstar::runtime::{CpuSet, Placement};
 use crate::number::approximate;
 use crate::record::{Env, Server};
 
-/// `/proc` counts CPU time in hundredths of a second (USER_HZ).
+/// `/proc` counts CPU time in hundredths of a second (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 fn line(path: &str) -> Option<String> {
@@ -113,7 +113,7 @@ impl Used {
     }
 }
 
-/// User and system time of a process, its ended threads included: proc_pid_stat(5), fields 14 and
+/// User and system time of a process, its ended threads included: `proc_pid_stat(5)`, fields 14 and
 /// 15; the second field may hold spaces and ends with the last parenthesis.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let fields = stat.rsplit_once(')')?.1;

@@ -137,7 +137,7 @@ impl<'a> Pacer<'a> {
     fn dispatch(&mut self, now: Moment) {
         while let Some((lane, due)) = self.stint.pop_thought(now) {
             self.with(lane, |connection| {
-                connection.end_thought(self.stint, due, now)
+                connection.end_thought(self.stint, due, now);
             });
         }
         let Pace::Open(open) = &self.stint.plan.pace else {

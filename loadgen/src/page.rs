@@ -114,9 +114,10 @@ fn write_head(out: &mut String, record: &Record, index: usize) -> std::fmt::Resu
     )?;
     if record.verdict.status != Status::Valid {
         let reasons = record.verdict.reasons.iter();
-        let reasons: String = reasons
+        let items: Vec<_> = reasons
             .map(|reason| format!("<li>{}</li>", escape(reason)))
             .collect();
+        let reasons = items.concat();
         writeln!(out, "<ul>{reasons}</ul>")?;
     }
     Ok(())
@@ -193,7 +194,7 @@ fn write_row(out: &mut String, name: &str, distribution: &Distribution) -> std::
     )
 }
 
-/// The response times by percentile, as HdrHistogram plots them: each step to the right is a tenth
+/// The response times by percentile, as `HdrHistogram` plots them: each step to the right is a tenth
 /// of the requests.
 fn percentiles(records: &[Record]) -> Chart {
     let mut series = Vec::new();

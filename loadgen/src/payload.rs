@@ -29,8 +29,8 @@ pub(crate) enum Payload {
     Aiohttp,
     /// Random users out of 75,000, random doubles below 1,000 with all their digits.
     Random,
-    /// The users of Go, values with one decimal: none but halves is a double, so that sums show
-    /// how they were made.
+    /// The users of Go, values of 0.1 to 0.7: none but 0.5 is a double, so that sums show how they
+    /// were made.
     Decimals,
     /// The users of Go, huge values that cancel out and small ones that must remain.
     Cancel,
@@ -80,7 +80,7 @@ impl Payload {
             Payload::Aiohttp => whole,
             Payload::Random => random_value(index),
             // The one division rounds as the reading of the digits does.
-            Payload::Decimals => whole / 10.0,
+            Payload::Decimals => approximate(index % 7 + 1) / 10.0,
             Payload::Cancel => CANCELLING[cancelling(index)],
         }
     }
@@ -113,9 +113,8 @@ impl Payload {
             }
             Payload::Aiohttp => out.push_number(index % VALUE_PERIOD),
             Payload::Decimals => {
-                out.push_number(index % VALUE_PERIOD / 10);
-                out.push(b".");
-                out.push_number(index % 10);
+                out.push(b"0.");
+                out.push_number(index % 7 + 1);
             }
             Payload::Random | Payload::Cancel => {
                 write!(out, "{:e}", self.value(index)).expect("there is room for every double");
@@ -316,7 +315,7 @@ mod tests {
         );
         assert_eq!(
             event(Payload::Decimals, 3),
-            r#"{"userId":"user_3","value":0.3}"#
+            r#"{"userId":"user_3","value":0.4}"#
         );
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// How many arrivals it brings.
     fn count(&self) -> f64 {
-        (self.from + self.to) / 2.0 * self.time.as_secs_f64()
+        f64::midpoint(self.from, self.to) * self.time.as_secs_f64()
     }
 
     /// After how many seconds `count` arrivals have come.

@@ -5,7 +5,7 @@
 
 use crate::number::approximate;
 
-/// A sequence of numbers, each found from its index alone (SplitMix64).
+/// A sequence of numbers, each found from its index alone (`SplitMix64`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Random {
     seed: u64,

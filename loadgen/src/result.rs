@@ -213,7 +213,7 @@ fn stages(plan: &Plan, trial: &Trial) -> Vec<Part> {
     both.map(|(stage, accounts)| Part {
         name: stage.name.clone(),
         weight: None,
-        offered_rate: Some((stage.from + stage.to) / 2.0),
+        offered_rate: Some(f64::midpoint(stage.from, stage.to)),
         counts: Counts::of(&accounts.ledger),
         response: Distribution::of(&accounts.response),
     })

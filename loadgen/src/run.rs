@@ -99,14 +99,14 @@ fn publish(
         std::fs::write(path, bytes)
             .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))
     };
-    if let Some(path) = &output.output {
+    if let Some(path) = &output.result {
         write(path, &json)?;
     }
     if let Some(path) = &output.hdr {
         write(path, record.latency.response.hdr_v2.as_bytes())?;
     }
     if let Some(path) = &output.html {
-        write(path, page::write(&[record.clone()]).as_bytes())?;
+        write(path, page::write(std::slice::from_ref(record)).as_bytes())?;
     }
     match output.format {
         Format::Text => report::write(out, url, plan, trial, &record.thresholds)?,

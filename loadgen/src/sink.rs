@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -23,6 +25,10 @@ use crate::random::Random;
 
 /// How often to look whether a signal has come.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Keeps service times apart from the arrivals of a generator with the same seed: the queue of
+/// theory wants both to be independent.
+const STREAM: u64 = 1 << 32;
 
 /// Serves until a signal comes.
 ///
@@ -40,29 +46,49 @@ pub(crate) fn run(sink: &Sink, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let address = free_address(sink.listen)
         .map_err(|error| failed(format!("cannot listen on {}: {error}", sink.listen)))?;
-    writeln!(out, "listening on {address}")?;
-    out.flush()?;
     let (answer, service, stall) = (answer(sink.body_len), sink.service, sink.stall);
-    let seed = sink.seed;
-    let served = run_on_all_shards(&Config::new(placement), move |_| {
-        let (answer, stop) = (answer.clone(), Arc::clone(&stop));
-        async move {
-            let listener = TcpListener::bind(address)?;
+    let (seed, count) = (sink.seed, placement.shard_count());
+    let (bound, ready) = channel();
+    let serving = thread::spawn(move || {
+        run_on_all_shards(&Config::new(placement), move |_| {
             let queue = Rc::new(Queue::new(service, stall, seed));
-            let answer = Buf::from(answer);
-            let accept = spawn(accept(listener, Rc::clone(&queue), answer));
-            while !stop.load(Ordering::Relaxed) {
-                sleep(LOOK).await;
-            }
-            drop(accept);
-            io::Result::Ok(())
-        }
+            listen(
+                address,
+                queue,
+                answer.clone(),
+                bound.clone(),
+                Arc::clone(&stop),
+            )
+        })
     });
-    let all = served.map_err(|error| failed(error.to_string()))?;
-    for served in all {
+    if ready.iter().take(count).count() == count {
+        writeln!(out, "listening on {address}")?;
+        out.flush()?;
+    }
+    let served = serving.join().expect("the sink has panicked");
+    for served in served.map_err(|error| failed(error.to_string()))? {
         served.map_err(|error| failed(format!("cannot listen on {address}: {error}")))?;
     }
     Ok(Exit::Fine)
+}
+
+/// Serves on one shard until `stop`; says when it listens.
+async fn listen(
+    address: SocketAddr,
+    queue: Rc<Queue>,
+    answer: Vec<u8>,
+    bound: Sender<()>,
+    stop: Arc<AtomicBool>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    // Whoever started the sink may have gone.
+    bound.send(()).ok();
+    let accept = spawn(accept(listener, queue, Buf::from(answer)));
+    while !stop.load(Ordering::Relaxed) {
+        sleep(LOOK).await;
+    }
+    drop(accept);
+    Ok(())
 }
 
 /// The address with a port, also where any is asked for.
@@ -116,7 +142,7 @@ impl Queue {
         Queue {
             service,
             stall,
-            random: Random::new(seed, 0),
+            random: Random::new(seed, STREAM),
             served: Cell::new(0),
             first: Cell::new(None),
             free: Cell::new(None),
@@ -240,6 +266,34 @@ mod tests {
             (queue.departure(arrival).unwrap() - arrival).as_secs_f64() * 1e3
         });
         responses.sum::<f64>() / approximate(u64::from(count))
+    }
+
+    /// The figures that `tests/whole/acceptance.rs` holds loadgen against.
+    #[test]
+    fn the_figures_of_the_acceptance_are_those_of_this_queue() {
+        for (seconds, exponential, expected) in [
+            (6.0, false, 1.807),
+            (6.0, true, 2.334),
+            (60.0, false, 1.762),
+            (60.0, true, 2.416),
+        ] {
+            let mean = Duration::from_millis(4);
+            let queue = Queue::new(Some(Think { mean, exponential }), None, 1);
+            let start = clock();
+            let arrivals = Process::new(Arrival::Poisson, 1, 0, 1).map(|at| at / 150.0);
+            let responses: Vec<f64> = arrivals
+                .take_while(|at| *at < seconds)
+                .map(|at| {
+                    let arrival = start + Duration::from_secs_f64(at);
+                    (queue.departure(arrival).unwrap() - arrival).as_secs_f64() / 0.004
+                })
+                .collect();
+            let mean = responses.iter().sum::<f64>() / approximate(responses.len() as u64);
+            assert!(
+                (mean - expected).abs() < 0.001,
+                "{seconds} {exponential}: {mean}"
+            );
+        }
     }
 
     /// Pollaczek and Khinchine: 1 + rho / (2 (1 - rho)) for M/D/1, 1 / (1 - rho) for M/M/1.

@@ -23,7 +23,7 @@ fn middle(sorted: &[f64]) -> Option<f64> {
     match sorted.len() {
         0 => None,
         _ if odd => Some(sorted[half]),
-        _ => Some((sorted[half - 1] + sorted[half]) / 2.0),
+        _ => Some(f64::midpoint(sorted[half - 1], sorted[half])),
     }
 }
 
@@ -65,33 +65,32 @@ pub(crate) fn rank_test(a: &[f64], b: &[f64]) -> Option<f64> {
     if a.is_empty() || b.is_empty() {
         return None;
     }
-    let wins = |x: &f64| -> f64 {
-        b.iter()
-            .map(|y| match x.total_cmp(y) {
-                std::cmp::Ordering::Greater => 1.0,
-                std::cmp::Ordering::Equal => 0.5,
-                std::cmp::Ordering::Less => 0.0,
-            })
-            .sum()
+    let won = |one: &f64, other: &f64| match one.total_cmp(other) {
+        std::cmp::Ordering::Greater => 1.0,
+        std::cmp::Ordering::Equal => 0.5,
+        std::cmp::Ordering::Less => 0.0,
     };
-    let u: f64 = a.iter().map(wins).sum();
-    let (n, m) = (a.len(), b.len());
+    let wins: f64 = a
+        .iter()
+        .flat_map(|one| b.iter().map(move |other| won(one, other)))
+        .sum();
     let mut all: Vec<f64> = a.iter().chain(b).copied().collect();
     all.sort_by(f64::total_cmp);
     let tied = all
         .windows(2)
         .any(|pair| pair[0].to_bits() == pair[1].to_bits());
-    if !tied && n + m <= EXACT_MAX {
-        return Some(exact_p(u, n, m));
+    if !tied && all.len() <= EXACT_MAX {
+        return Some(exact_p(wins, a.len(), b.len()));
     }
-    let (n, m) = (approximate(n as u64), approximate(m as u64));
-    let deviation = (n * m / 12.0 * (n + m + 1.0 - tie_term(&all)))
+    let pairs = approximate(a.len() as u64) * approximate(b.len() as u64);
+    let count = approximate(all.len() as u64);
+    let deviation = (pairs / 12.0 * (count + 1.0 - tie_term(&all)))
         .max(0.0)
         .sqrt();
     if deviation == 0.0 {
         return Some(1.0);
     }
-    let z = ((u - n * m / 2.0).abs() - 0.5).max(0.0) / deviation;
+    let z = ((wins - pairs / 2.0).abs() - 0.5).max(0.0) / deviation;
     Some(2.0 * upper_tail(z))
 }
 

@@ -147,10 +147,11 @@ impl Due {
 /// The profile with its warm-up. A single rate goes on for as long as the run does.
 fn lived(profile: &Profile, warmup: Warmup) -> Profile {
     let mut profile = profile.clone();
-    if let [only] = profile.stages.as_mut_slice() {
-        if only.from.to_bits() == only.to.to_bits() {
-            only.time = std::time::Duration::from_secs(100 * 365 * 86_400);
-        }
+    if let [only] = profile.stages.as_mut_slice()
+        && only.from.to_bits() == only.to.to_bits()
+    {
+        // A hundred years.
+        only.time = std::time::Duration::from_hours(100 * 365 * 24);
     }
     match warmup {
         Warmup::Fixed(time) => profile.with_warmup(time),

@@ -54,29 +54,36 @@ pub(crate) struct Load {
     #[arg(short = 'R', long, value_name = "N", value_parser = rate, conflicts_with = "stages")]
     pub(crate) rate: Option<u64>,
     /// Open loop whose rate changes: '0:10k/30s,10k/60s,step:10k..50k+10k/10s,spike:200k/5s'
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "LIST", value_parser = Profile::parse)]
     pub(crate) stages: Option<Profile>,
     /// How an open loop spreads requests: constant, poisson, uniform, burst:N
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "HOW", default_value = "constant", value_parser = Arrival::parse)]
     pub(crate) arrival: Arrival,
     /// Which connection takes a due request: the next free one, or its own
+    #[arg(hide_short_help = true)]
     #[arg(long, value_enum, value_name = "pool|conn", default_value = "pool")]
     #[arg(hide_possible_values = true)]
     pub(crate) schedule: Schedule,
     /// When no connection is free: queue, shed:T, drop or grow:MAX
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "HOW", default_value = "queue", value_parser = overload)]
     pub(crate) overload: Overload,
     /// Requests in flight on each connection (pipelining)
     #[arg(short, long, value_name = "DEPTH", default_value = "1", value_parser = depth)]
     pub(crate) pipeline: u64,
     /// Close a connection after N requests and open another [default: never]
+    #[arg(hide_short_help = true)]
     #[arg(short = 'r', long, value_name = "N", value_parser = number::parse_positive)]
     pub(crate) requests_per_conn: Option<u64>,
     /// How to close: fin or rst
+    #[arg(hide_short_help = true)]
     #[arg(long, value_enum, value_name = "fin|rst", default_value = "fin")]
     #[arg(hide_possible_values = true)]
     pub(crate) close: Close,
     /// Closed loop: wait T after each answer; T:exp for exponential times
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "T[:exp]", value_parser = think)]
     #[arg(conflicts_with_all = ["rate", "stages"])]
     pub(crate) think: Option<Think>,
@@ -84,9 +91,11 @@ pub(crate) struct Load {
     #[arg(long, value_name = "T", value_parser = warmup)]
     pub(crate) warmup: Option<Warmup>,
     /// How long to wait for the last answers
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "T", default_value = "2s", value_parser = duration::parse)]
     pub(crate) drain: Duration,
     /// Where random numbers start
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "N", default_value = "1", value_parser = number::parse)]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -104,25 +113,30 @@ pub(crate) struct What {
     /// A header field; may be repeated
     #[arg(short = 'H', long = "header", value_name = "K: V", value_parser = Header::parse)]
     pub(crate) headers: Vec<Header>,
-    /// The body: the text itself, or @FILE; {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
+    /// The body, or @FILE; {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
     #[arg(short, long, value_name = "BODY", value_parser = body)]
     pub(crate) body: Option<Body>,
     /// Lines of '[WEIGHT] [METHOD] /path [BODY]', mixed by weight
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["body", "raw"])]
     pub(crate) urls: Option<PathBuf>,
     /// A request as it goes over the wire; may be repeated
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE[:WEIGHT]", conflicts_with_all = ["body", "headers"])]
     pub(crate) raw: Vec<String>,
     /// Rows for {csv:COLUMN}; the first one names the columns
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
     /// The statuses that are ok [default: 200 to 399]
     #[arg(long, value_name = "200,204", value_delimiter = ',', value_parser = status)]
     pub(crate) expect_status: Vec<u16>,
     /// The content that must come: the text itself, or @FILE
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "BODY", value_parser = body)]
     pub(crate) expect_body: Option<Body>,
     /// How long the content must be, in bytes
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "N", value_parser = number::parse, conflicts_with = "expect_body")]
     pub(crate) expect_len: Option<u64>,
 }
@@ -140,12 +154,15 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "T", default_value = "10s", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
     /// Connect over a Unix socket; the URL still says host and path
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
     /// Connect from these addresses in turn: A.B.C.D-E, or auto (127.0.0.0/8, as many as needed)
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "RANGE", conflicts_with = "unix")]
     pub(crate) source_ip: Option<String>,
     /// Open loop: look at the clock instead of sleeping just before a request is due
+    #[arg(hide_short_help = true)]
     #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
     #[arg(hide_possible_values = true)]
     pub(crate) busy_poll: Switch,
@@ -208,7 +225,7 @@ impl Machine {
             None => Ok(Arc::default()),
             Some("auto") => {
                 let addresses = count.div_ceil(CONNECTIONS_PER_SOURCE);
-                let first = u32::from(Ipv4Addr::new(127, 0, 0, 1));
+                let first = u32::from(Ipv4Addr::LOCALHOST);
                 let address = |at| IpAddr::V4(Ipv4Addr::from(first + at));
                 Ok((0..u32::try_from(addresses).unwrap_or(u32::MAX))
                     .map(address)

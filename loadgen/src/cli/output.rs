@@ -15,9 +15,10 @@ use crate::threshold::Condition;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
     /// Write the result as JSON (schema loadgen/1)
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) result: Option<PathBuf>,
     /// What goes to standard output: text or json
+    #[arg(hide_short_help = true)]
     #[arg(long, value_enum, value_name = "text|json", default_value = "text")]
     #[arg(hide_possible_values = true)]
     pub(crate) format: Format,
@@ -25,21 +26,26 @@ pub(crate) struct Output {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// Write each interval as a line of JSON with its histogram
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE")]
     pub(crate) timeseries: Option<PathBuf>,
-    /// Write the response times as HdrHistogram V2 (base64)
+    /// Write the response times as `HdrHistogram` V2 (base64)
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE")]
     pub(crate) hdr: Option<PathBuf>,
     /// How long an interval of the timeline is
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "T", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
-    /// Answer Prometheus at http://ADDR/metrics during the run
+    /// Answer Prometheus at this address, path /metrics, during the run
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "ADDR")]
     pub(crate) prometheus: Option<SocketAddr>,
     /// No live view
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// What the run is called in its result
+    #[arg(hide_short_help = true)]
     #[arg(long, value_name = "NAME")]
     pub(crate) label: Option<String>,
     /// End with 3 unless 'p99<5ms', 'errors<0.1%', 'rate>=0.99*offered'; may be repeated

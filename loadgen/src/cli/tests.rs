@@ -1,5 +1,6 @@
 //! What the command line understands, and how it refuses the rest.
 
+use super::load::Body;
 use super::*;
 
 fn read(line: &str) -> Result<Request, String> {
@@ -125,4 +126,58 @@ fn help_and_version_are_for_standard_output() {
         panic!("no arguments are a mistake")
     };
     assert!(help.contains("1mrc"), "{help}");
+}
+
+#[test]
+fn the_pace_and_the_warm_up_follow_from_the_options() {
+    use crate::plan::{Limit, Pace, Warmup};
+    let plan = |line: &str| {
+        let run = run(line);
+        run.load
+            .plan(&run.url, "127.0.0.1:1".parse().unwrap())
+            .unwrap()
+    };
+    let seconds = Duration::from_secs;
+    let plain = plan("http://a/");
+    assert_eq!(plain.pace, Pace::Closed { think: None });
+    assert_eq!(
+        (plain.limit, plain.warmup),
+        (Limit::Time(seconds(10)), Warmup::Fixed(seconds(1)))
+    );
+    assert_eq!(plan("-d 60s http://a/").warmup, Warmup::Fixed(seconds(3)));
+    assert_eq!(plan("-n 5 http://a/").warmup, Warmup::Fixed(Duration::ZERO));
+    let staged = plan("--stages 1/4s,2/6s http://a/");
+    assert_eq!(
+        (staged.limit, staged.phase_count()),
+        (Limit::Time(seconds(10)), 3)
+    );
+    let many = plan("-c 50k --source-ip auto http://a/");
+    let last = many.socket.sources.last().map(ToString::to_string);
+    assert_eq!(
+        (many.socket.sources.len(), last.as_deref()),
+        (3, Some("127.0.0.3"))
+    );
+}
+
+/// A screen is 100 columns by 50 lines; the rarer options have the rest to themselves.
+#[test]
+fn the_help_of_every_command_has_examples_or_is_short() {
+    for command in [
+        "run",
+        "ab",
+        "find",
+        "compare",
+        "calibrate",
+        "sink",
+        "report",
+        "1mrc",
+    ] {
+        let Ok(Request::Print(help)) = read(&format!("{command} -h")) else {
+            panic!("{command}")
+        };
+        let lines = help.lines().count();
+        assert!(lines <= 50, "{command} has {lines} lines\n{help}");
+        let wide = help.lines().find(|line| line.chars().count() > 120);
+        assert_eq!(wide, None, "{command}");
+    }
 }
