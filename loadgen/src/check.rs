@@ -77,18 +77,18 @@ mod tests {
 
     fn seen(pieces: &[&str], check: &Check) -> Seen {
         let mut seen = Seen::default();
-        pieces
-            .iter()
-            .for_each(|piece| seen.take(piece.as_bytes(), check));
+        for piece in pieces {
+            seen.take(piece.as_bytes(), check);
+        }
         seen
     }
 
     #[test]
     fn success_is_below_400_unless_told_otherwise() {
+        use Outcome::{BadStatus, Ok};
         let nothing = Seen::default();
         let judged =
             |check: &Check| [200, 204, 399, 400].map(|status| check.judge(status, nothing));
-        use Outcome::{BadStatus, Ok};
         assert_eq!(judged(&Check::default()), [Ok, Ok, Ok, BadStatus]);
         assert_eq!(
             judged(&Check::only(204)),

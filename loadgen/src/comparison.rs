@@ -280,7 +280,7 @@ mod tests {
     fn the_table_says_what_could_have_been_seen() {
         let one = Comparison::of_values(QUANTITIES[0], &sample(1, 1e5), &sample(2, 1e5)).unwrap();
         let mut text = Vec::new();
-        write(&mut text, &[one.clone()]).unwrap();
+        write(&mut text, std::slice::from_ref(&one)).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
             text.contains("no change shown (could see") && text.contains("/s"),

@@ -126,7 +126,9 @@ mod tests {
 
     fn sum(values: &[f64]) -> Exact {
         let mut exact = Exact::new();
-        values.iter().for_each(|&value| exact.add(value));
+        for &value in values {
+            exact.add(value);
+        }
         exact
     }
 

@@ -158,8 +158,10 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        let mut ledger = Ledger::default();
-        ledger.sent = 1_024;
+        let mut ledger = Ledger {
+            sent: 1_024,
+            ..Ledger::default()
+        };
         for (outcome, count) in Outcome::ALL.into_iter().zip([1_000, 1, 3, 2, 4, 8, 6]) {
             ledger.settle(outcome, count);
         }

@@ -176,7 +176,7 @@ mod tests {
     fn looks(rate: impl Fn(u64) -> u64, most: Duration) -> u64 {
         let mut warmth = Warmth::new(most);
         let mut answered = 0;
-        (1..)
+        (1..10_000)
             .find(|&look| {
                 answered += rate(look);
                 warmth.is_reached(answered, LOOK * u32::try_from(look).unwrap())

@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn the_counts_add_up_as_the_ledger_does() {
         let mut ledger = Ledger::default();
-        ledger.sent = 28;
+        ledger.sent += 28;
         for (outcome, count) in Outcome::ALL.into_iter().zip(1..) {
             ledger.settle(outcome, count);
         }

@@ -145,7 +145,7 @@ mod tests {
 
     fn part(row: u64, ok: u64) -> RowPart {
         let mut interval = Interval::default();
-        interval.sent = ok;
+        interval.sent += ok;
         interval.settle(Outcome::Ok, ok);
         interval.record(1_000_000 * (row + 1), ok);
         RowPart { row, interval }

@@ -196,9 +196,7 @@ fn a_chunked_answer_split_at_every_byte_is_one_answer() {
 /// Each lie has its own class, and none makes a run hang.
 #[test]
 fn every_lie_has_its_class() {
-    let many = (0..65)
-        .map(|at| format!("X-{at}: y\r\n"))
-        .collect::<String>();
+    let many = "X-Many: y\r\n".repeat(65);
     let lies: [(&str, Vec<u8>, i32, &str); 9] = [
         (
             "wrong content",
@@ -339,11 +337,12 @@ fn think_time_is_kept() {
     let sink = Sink::start(&[]);
     let args = ["-n", "40", "-c", "4", "--think", "20ms"];
     let result = json(&args, &sink.url);
-    assert!(
-        started.elapsed().unwrap() >= Duration::from_millis(180),
-        "ten thoughts in turn"
-    );
     assert_eq!(result["counts"]["ok"], 40);
+    let seconds = result["phases"]["measured_s"].as_f64().unwrap();
+    assert!(
+        seconds >= 0.18,
+        "ten requests, nine thoughts between them: {seconds}"
+    );
 }
 
 #[test]
