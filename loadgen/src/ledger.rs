@@ -1,7 +1,7 @@
 //! [`Ledger`]: what became of every request that was sent.
 //!
-//! What must hold: `sent = ok + bad status + bad body + malformed + timeout + reset + in flight at end`. Each
-//! side is counted where it happens, so the equation is a check and not a definition.
+//! What must hold: `sent = ok + bad status + bad body + malformed + timeout + reset + in flight at
+//! end`. Each side is counted where it happens, so the equation is a check and not a definition.
 
 use std::fmt;
 
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn the_equation_is_written_out() {
         assert!(ledger().is_balanced());
-        let expected = "Sent 1,024 = 1,000 ok + 1 bad status + 3 bad body + 2 malformed + 4 timeout \
-            + 8 reset + 6 in flight at end";
+        let expected = "Sent 1,024 = 1,000 ok + 1 bad status + 3 bad body + 2 malformed \
+            + 4 timeout + 8 reset + 6 in flight at end";
         assert_eq!(ledger().to_string(), expected);
         assert_eq!(
             ledger().statuses().collect::<Vec<_>>(),

@@ -194,8 +194,8 @@ fn write_row(out: &mut String, name: &str, distribution: &Distribution) -> std::
     )
 }
 
-/// The response times by percentile, as `HdrHistogram` plots them: each step to the right is a tenth
-/// of the requests.
+/// The response times by percentile, as `HdrHistogram` plots them: each step to the right is a
+/// tenth of the requests.
 fn percentiles(records: &[Record]) -> Chart {
     let mut series = Vec::new();
     for (index, record) in records.iter().enumerate() {

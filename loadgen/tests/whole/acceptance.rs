@@ -193,11 +193,9 @@ fn a_chunked_answer_split_at_every_byte_is_one_answer() {
     loadgen(&[&args[..], &[&toy.url("/")]].concat()).expect(0, &["Sent 40 = 40 ok"]);
 }
 
-/// Each lie has its own class, and none makes a run hang.
-#[test]
-fn every_lie_has_its_class() {
-    let many = "X-Many: y\r\n".repeat(65);
-    let lies: [(&str, Vec<u8>, i32, &str); 9] = [
+/// What a server says instead of `hello`, and the exit code and the class that it must lead to.
+fn lies() -> [(&'static str, Vec<u8>, i32, &'static str); 9] {
+    [
         (
             "wrong content",
             answer("200 OK", "jello"),
@@ -237,7 +235,13 @@ fn every_lie_has_its_class() {
             4,
             "1 malformed",
         ),
-    ];
+    ]
+}
+
+/// Each lie has its own class, and none makes a run hang.
+#[test]
+fn every_lie_has_its_class() {
+    let many = "X-Many: y\r\n".repeat(65);
     let honest: [Vec<u8>; 2] = [
         [
             b"HTTP/1.1 103 Early Hints\r\n\r\n",
@@ -260,7 +264,7 @@ fn every_lie_has_its_class() {
         ];
         loadgen(&[&args[..], &[&toy.url("/")]].concat())
     };
-    for (name, bytes, code, class) in lies {
+    for (name, bytes, code, class) in lies() {
         let ended = ask(bytes);
         assert!(
             ended.code == code && ended.out.contains(class),
