@@ -10,7 +10,7 @@ const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 340.0;
 /// What lies around the plane.
 const LEFT: f64 = 80.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 44.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 /// Told apart also by those who do not see all colours.
@@ -235,7 +235,7 @@ mod tests {
     fn points_lie_inside_and_text_is_escaped() {
         let svg = chart(vec![(0.0, 3.0), (99.0, 99.0), (-1.0, 0.0)]).to_svg();
         assert!(
-            svg.contains("points=\"80.0,294.0 840.0,34.0 80.0,294.0\""),
+            svg.contains("points=\"80.0,294.0 816.0,34.0 80.0,294.0\""),
             "{svg}"
         );
         assert!(
