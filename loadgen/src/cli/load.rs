@@ -42,7 +42,7 @@ pub(crate) struct Load {
     /// Connections, shared out to the threads
     #[arg(short, long, value_name = "N", default_value = "64", value_parser = connections)]
     pub(crate) connections: u64,
-    /// How long to send, after the warm-up [default: 10s, unless -n is given]
+    /// How long to send, after the warm-up (default: 10s, unless -n is given)
     #[arg(short, long, visible_short_alias = 'z', value_name = "T")]
     #[arg(value_parser = duration::parse, conflicts_with_all = ["requests", "stages"])]
     pub(crate) duration: Option<Duration>,
@@ -50,7 +50,7 @@ pub(crate) struct Load {
     #[arg(short = 'n', long, value_name = "N", value_parser = number::parse_positive)]
     #[arg(conflicts_with = "stages")]
     pub(crate) requests: Option<u64>,
-    /// Open loop: so many requests per second, answers or not [default: closed loop]
+    /// Open loop: so many requests per second, answers or not (default: closed loop)
     #[arg(short = 'R', long, value_name = "N", value_parser = rate, conflicts_with = "stages")]
     pub(crate) rate: Option<u64>,
     /// Open loop whose rate changes: '0:10k/30s,10k/60s,step:10k..50k+10k/10s,spike:200k/5s'
@@ -73,7 +73,7 @@ pub(crate) struct Load {
     /// Requests in flight on each connection (pipelining)
     #[arg(short, long, value_name = "DEPTH", default_value = "1", value_parser = depth)]
     pub(crate) pipeline: u64,
-    /// Close a connection after N requests and open another [default: never]
+    /// Close a connection after N requests and open another (default: never)
     #[arg(hide_short_help = true)]
     #[arg(short = 'r', long, value_name = "N", value_parser = number::parse_positive)]
     pub(crate) requests_per_conn: Option<u64>,
@@ -87,7 +87,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "T[:exp]", value_parser = think)]
     #[arg(conflicts_with_all = ["rate", "stages"])]
     pub(crate) think: Option<Think>,
-    /// Not counted: T, auto, or 0 [default: a tenth of -d, at most 3s; 0 with -n]
+    /// Not counted: T, auto, or 0 (default: a tenth of -d, at most 3s; 0 with -n)
     #[arg(long, value_name = "T", value_parser = warmup)]
     pub(crate) warmup: Option<Warmup>,
     /// How long to wait for the last answers
@@ -116,7 +116,7 @@ pub(crate) struct What {
     /// The body, or @FILE; {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
     #[arg(short, long, value_name = "BODY", value_parser = body)]
     pub(crate) body: Option<Body>,
-    /// Lines of '[WEIGHT] [METHOD] /path [BODY]', mixed by weight
+    /// A file with lines of 'WEIGHT METHOD /path BODY', all but the path optional
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["body", "raw"])]
     pub(crate) urls: Option<PathBuf>,
@@ -128,7 +128,7 @@ pub(crate) struct What {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
-    /// The statuses that are ok [default: 200 to 399]
+    /// The statuses that are ok (default: 200 to 399)
     #[arg(long, value_name = "200,204", value_delimiter = ',', value_parser = status)]
     pub(crate) expect_status: Vec<u16>,
     /// The content that must come: the text itself, or @FILE
@@ -144,7 +144,7 @@ pub(crate) struct What {
 /// The options of the machine that sends.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Machine {
-    /// Threads, each with its own ring [default: one for each of --cpus, else 1]
+    /// Threads, each with its own ring (default: one for each of --cpus, else 1)
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<u64>,
     /// Pin the threads to these CPUs, as 4-7,9

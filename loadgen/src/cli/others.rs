@@ -92,7 +92,7 @@ pub(crate) struct Sink {
     /// Answer nothing from T after the first request, for so long
     #[arg(long, value_name = "T/T", value_parser = stall)]
     pub(crate) stall: Option<(Duration, Duration)>,
-    /// Pin the shards to these CPUs, one each [default: one, not pinned]
+    /// Pin the shards to these CPUs, one each (default: one, not pinned)
     #[arg(long, value_name = "LIST", value_parser = load::cpus)]
     #[arg(conflicts_with_all = ["service", "stall"])]
     cpus: Option<CpuSet>,
