@@ -89,7 +89,7 @@ wrk() {
 # Bytes of user memory per connection: RSS at 15,000 less that at 1,000.
 memory() {
     start_sink
-    ulimit -n 40000
+    ulimit -n "$(ulimit -Hn)"
     local rss=()
     for connections in 1000 15000; do
         "$loadgen" --cpus 1 -c $connections -R 1000 -d 6s --allow-invalid "$url" >"$dir/many" &
