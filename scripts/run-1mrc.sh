@@ -6,10 +6,11 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: scripts/run-1mrc.sh [-n REQUESTS] [-c CONNECTIONS] [--payload go|java|aiohttp] [--port PORT]
+usage: scripts/run-1mrc.sh [-n REQUESTS] [-c CONNECTIONS] [--payload NAME] [--port PORT]
   -n REQUESTS       default 1000000
   -c CONNECTIONS    default 500
-  --payload NAME    whose requests: go (75,000 users), java (1,000,000), aiohttp; default go
+  --payload NAME    whose requests: go (75,000 users), java (1,000,000), aiohttp, or random,
+                    decimals, cancel, unicode, which try arithmetic and decoding; default go
   --port PORT       default: a free one
 USAGE
 }
@@ -36,7 +37,8 @@ while [ $# -gt 0 ]; do
 done
 [[ $requests =~ ^[1-9][0-9]*$ ]] || wrong "-n must be a positive integer, not '$requests'"
 [[ $connections =~ ^[1-9][0-9]*$ ]] || wrong "-c must be a positive integer, not '$connections'"
-[[ $payload =~ ^(go|java|aiohttp)$ ]] || wrong "--payload must be go, java or aiohttp, not '$payload'"
+[[ $payload =~ ^(go|java|aiohttp|random|decimals|cancel|unicode)$ ]] ||
+    wrong "--payload must be go, java, aiohttp, random, decimals, cancel or unicode, not '$payload'"
 [[ $port =~ ^(0|[1-9][0-9]*)$ ]] || wrong "--port must be a number, not '$port'"
 command -v cargo >/dev/null || {
     echo 'run-1mrc.sh: cargo is not in PATH: install Rust from https://rustup.rs' >&2

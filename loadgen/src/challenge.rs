@@ -4,23 +4,28 @@
 //! numbers of `/stats` equal to the oracle's; nothing is retried, so nothing is counted twice.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::Check;
 use crate::cli::Challenge;
 use crate::control::{Answer, NoAnswer, exchange};
 use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::number::grouped;
+use crate::observer::Outputs;
 use crate::oracle::Expectation;
 use crate::payload::EventTemplate;
-use crate::plan::{Expected, Limit, Plan, Work};
+use crate::plan::{Limit, Pace, Place, Plan, SocketOptions, Warmup, Work};
+use crate::poller::Poller;
 use crate::report;
 use crate::run;
 use crate::stats::Stats;
 use crate::tally::Tally;
 use crate::template::Template;
+use crate::trial;
 use crate::url::Url;
+use crate::watch::Watch;
 
 /// Runs the challenge; the report goes to `out`.
 ///
@@ -32,32 +37,73 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
     let placement = placement.map_err(|line| Failure::new(Exit::Usage, line))?;
     let most = challenge.connections.min(challenge.requests);
     descriptors::make_room(most, placement.shard_count())?;
-    let address = run::reach(url)?;
+    let address = run::reach(url, machine)?;
     let server = Server {
-        url,
-        address,
+        url: url.clone(),
+        place: machine.place(address),
         timeout: machine.timeout,
     };
     server.start_from_zero(out)?;
     let plan = Plan {
-        address,
+        place: machine.place(address),
         work: Work::Events(EventTemplate::new(challenge.payload, url)),
         limit: Limit::Requests(challenge.requests),
+        pace: Pace::Closed { think: None },
+        warmup: Warmup::Fixed(Duration::ZERO),
+        drain: Duration::from_secs(2),
         connection_count: challenge.connections,
         depth: 1,
         timeout: machine.timeout,
-        expected: Expected::Only(200),
+        requests_per_connection: None,
+        socket: SocketOptions::default(),
+        check: Check::only(200),
+        seed: 1,
+        interval: Duration::from_secs(1),
+        busy_poll: false,
         placement,
     };
-    let tally = run::perform(&plan, url, out)?;
+    let watch = trial::watch(&plan);
+    let poller = match challenge.poll_stats {
+        Duration::ZERO => None,
+        interval => Some(poll(interval, challenge.requests, &watch.0, &server)?),
+    };
+    let trial = trial::run(&plan, Outputs::default(), machine.server_pid, watch);
+    let polled = poller.map(Poller::finish).unwrap_or_default();
+    let trial = trial?;
+    report::write(out, url, &plan, &trial, &[])?;
+    if let Some(signal) = trial.signal {
+        let line = "interrupted: the report is partial and nothing was judged";
+        return Err(Failure::new(Exit::Interrupted { signal }, line));
+    }
+    let tally = trial.tally;
     let expectation = Expectation::new(challenge.payload, challenge.requests);
-    let faults = judge(&expectation, &tally, server.stats());
+    let mut faults = judge(&expectation, &tally, server.stats());
+    faults.extend(polled.faults);
+    if polled.answers > 0 {
+        let answers = grouped(polled.answers);
+        writeln!(
+            out,
+            "Polled      /stats answered {answers} times during the run"
+        )?;
+    }
     if faults.is_empty() {
         writeln!(out, "exact: {}, 0 errors", expectation.summary())?;
         return Ok(Exit::Fine);
     }
     writeln!(out, "NOT exact: {}", faults.join("; "))?;
     Ok(Exit::Unverified)
+}
+
+/// Asks for `/stats` during the run.
+fn poll(
+    interval: Duration,
+    count: u64,
+    watch: &Arc<Watch>,
+    server: &Server,
+) -> Result<Poller, Failure> {
+    let server = server.clone();
+    Poller::start(interval, count, watch, move || server.stats())
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))
 }
 
 /// Everything that differs from a perfect run.
@@ -71,13 +117,14 @@ fn judge(expectation: &Expectation, tally: &Tally, stats: Result<Stats, Failure>
 }
 
 /// The server beside the run.
-struct Server<'a> {
-    url: &'a Url,
-    address: SocketAddr,
+#[derive(Clone)]
+struct Server {
+    url: Url,
+    place: Place,
     timeout: Duration,
 }
 
-impl Server<'_> {
+impl Server {
     /// Makes sure that the server has counted nothing yet.
     fn start_from_zero(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let before = self.stats().map_err(asking_who_that_is)?;
@@ -126,7 +173,7 @@ impl Server<'_> {
     fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
         let url = self.url.at(path);
         let request = Template::new(method, &url, &[], None);
-        exchange(self.address, &request, self.timeout).map_err(|failure| match failure {
+        exchange(&self.place, &request, self.timeout).map_err(|failure| match failure {
             NoAnswer::Unreachable(error) if is_timeout(&error) => {
                 let line = format!("no answer to {method} {url} within {:?}", self.timeout);
                 Failure::new(Exit::Failed, line)

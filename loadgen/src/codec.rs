@@ -43,7 +43,7 @@ pub(crate) struct Parser {
     interim_count: u8,
     /// How long the trailer section has become.
     trailer_len: usize,
-    /// Whether the requests are HEAD.
+    /// Whether the request of the response being read is HEAD.
     to_head: bool,
 }
 
@@ -61,6 +61,12 @@ impl Parser {
             trailer_len: 0,
             to_head,
         }
+    }
+
+    /// Says whether the next responses are to HEAD; between two responses only.
+    #[inline]
+    pub(crate) fn expect_head(&mut self, to_head: bool) {
+        self.to_head = to_head;
     }
 
     /// Reads `input` until one response is whole or nothing is left; gives the number of bytes

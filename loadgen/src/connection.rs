@@ -1,23 +1,28 @@
-//! One connection of a run: keeps `depth` requests in flight until there is nothing to send.
+//! One connection of a run: keeps requests in flight as the pace and the depth allow.
 //!
 //! What must hold: every request that was sent is settled exactly once, also when the task is
 //! dropped in the middle; no request is sent twice; no borrow of the stint spans a suspension.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::ops::Range;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use sunstar::mem::Buf;
 use sunstar::net::TcpStream;
-use sunstar::runtime::{self, Sleep, sleep, sleep_until};
+use sunstar::runtime::{self, sleep};
 
-use crate::codec::{Answer, Parser};
+use crate::accounts::Batch;
+use crate::check::Seen;
+use crate::codec::Parser;
+use crate::connector::Connector;
 use crate::head::Error;
 use crate::ledger::Outcome;
+use crate::moment::Moment;
+use crate::plan::{Overload, Pace};
 use crate::stint::Stint;
 use crate::tally::Tally;
 
@@ -26,16 +31,38 @@ use crate::tally::Tally;
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_TRIES: u32 = 10;
 
-/// Opens connections one after another, as often as the server closes them, until there is nothing
-/// left to send.
-pub(crate) async fn run(stint: Rc<Stint>) {
-    let mut failures = 0;
-    while stint.has_work(runtime::now()) && failures < CONNECT_TRIES {
-        match connect(&stint).await {
+/// The place of one connection after another.
+#[derive(Default)]
+pub(crate) struct Lane {
+    /// The one that stands, if any does.
+    pub(crate) connection: RefCell<Option<Connection>>,
+    /// Requests that may go over no other connection, with when they were due.
+    pub(crate) backlog: RefCell<VecDeque<(u64, Moment)>>,
+}
+
+/// How a connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is of no more use: lost, or it has carried as many requests as it may.
+    Gone,
+    /// Nothing is left to send.
+    Done,
+}
+
+/// Opens connections one after another, as often as the server or the plan has them closed, until
+/// there is nothing left to send. `ready` is called when the first one stands or none will.
+pub(crate) async fn run(stint: Rc<Stint>, at: u32, connector: Connector, ready: impl Fn()) {
+    stint.add_alive();
+    let (mut failures, mut opened, mut ready) = (0, 0_u64, Some(ready));
+    let is_left = || !stint.has_started() || stint.is_left(stint.turn());
+    while is_left() && failures < CONNECT_TRIES {
+        let began = runtime::now();
+        match connector.connect(&stint.plan, u64::from(at) + opened).await {
             Ok(stream) => {
                 failures = 0;
-                stint.tally.borrow_mut().ledger.connected += 1;
-                Connection::new(Rc::clone(&stint), stream).drive().await;
+                note_connected(&stint, opened > 0, runtime::now() - began);
+                opened += 1;
+                serve(&stint, at, stream, ready.take()).await;
             }
             Err(error) => {
                 failures += 1;
@@ -44,233 +71,385 @@ pub(crate) async fn run(stint: Rc<Stint>) {
             }
         }
     }
+    if let Some(ready) = ready {
+        ready();
+    }
+    stint.remove_alive();
 }
 
-async fn connect(stint: &Stint) -> io::Result<TcpStream> {
-    let mut connect = pin!(TcpStream::connect(stint.plan.address));
-    let mut patience = pin!(sleep(stint.plan.timeout));
-    poll_fn(|context| match connect.as_mut().poll(context) {
-        Poll::Pending => patience
-            .as_mut()
-            .poll(context)
-            .map(|()| Err(io::ErrorKind::TimedOut.into())),
-        ready @ Poll::Ready(_) => ready,
-    })
-    .await
+fn note_connected(stint: &Stint, again: bool, time: Duration) {
+    let mut tally = stint.tally.borrow_mut();
+    tally.traffic.connected += 1;
+    tally.traffic.reconnects += u64::from(again);
+    tally.connect.record(Moment::after(time).0, 1);
 }
 
-/// Requests that were sent at one moment.
-struct Batch {
-    sent: Instant,
-    count: u64,
+/// Uses one connection to its end.
+async fn serve(stint: &Rc<Stint>, at: u32, stream: TcpStream, ready: Option<impl Fn()>) {
+    let lane = Rc::clone(&stint.lanes[at as usize]);
+    let place = Place { lane: &lane, stint };
+    *lane.connection.borrow_mut() = Some(Connection::new(at, stream));
+    if let Some(ready) = ready {
+        ready();
+    } else if stint.has_started() {
+        place.with(|connection| connection.go_on(stint, stint.turn()));
+    }
+    poll_fn(|context| place.with(|connection| connection.poll(stint, context))).await;
 }
 
-/// What a connection waited for.
-enum Wake {
-    Input(Buf),
-    /// The peer closed, in order or not.
-    End(Option<io::Error>),
-    Timeout,
+/// A standing connection, which is taken down when its task is.
+struct Place<'a> {
+    lane: &'a Lane,
+    stint: &'a Stint,
 }
 
-struct Connection {
-    stint: Rc<Stint>,
-    stream: TcpStream,
+impl Place<'_> {
+    fn with<T>(&self, call: impl FnOnce(&mut Connection) -> T) -> T {
+        call(
+            self.lane
+                .connection
+                .borrow_mut()
+                .as_mut()
+                .expect("it stands while it is served"),
+        )
+    }
+}
+
+/// What is still in flight when a connection goes away is in flight at the end of the run: all
+/// other endings have settled everything.
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let connection = self.lane.connection.borrow_mut().take();
+        for batch in connection.into_iter().flat_map(Connection::into_batches) {
+            self.stint.settle_at_end(&batch);
+        }
+    }
+}
+
+/// One that stands.
+pub(crate) struct Connection {
+    lane: u32,
+    /// How many requests have no answer, and how many were sent.
+    in_flight: u32,
+    sent: u64,
+    /// Whether it waits in the stint's list of those with room.
+    pub(crate) is_idle: bool,
+    end: Option<End>,
+    /// The requests without an answer, oldest first; mostly there is one batch of them.
+    oldest: Option<Batch>,
+    others: VecDeque<Batch>,
+    /// What has come of the content of the answer that is being read.
+    seen: Seen,
     parser: Parser,
-    /// The requests without an answer, oldest first.
-    in_flight: VecDeque<Batch>,
-    in_flight_count: u64,
-    /// Wakes this task at, or before, the moment when the oldest request has waited too long.
-    patience: Sleep,
+    stream: TcpStream,
+    /// What makes its task look again.
+    waker: Option<Waker>,
 }
 
 impl Connection {
-    fn new(stint: Rc<Stint>, stream: TcpStream) -> Connection {
-        let parser = Parser::new(stint.to_head());
-        // In the past, so that the first wait sets it.
-        let patience = sleep_until(runtime::now());
-        let in_flight = VecDeque::new();
+    fn new(lane: u32, stream: TcpStream) -> Connection {
         Connection {
-            stint,
+            lane,
+            in_flight: 0,
+            sent: 0,
+            is_idle: false,
+            end: None,
+            oldest: None,
+            others: VecDeque::new(),
+            seen: Seen::default(),
+            parser: Parser::new(false),
             stream,
-            parser,
-            in_flight,
-            in_flight_count: 0,
-            patience,
+            waker: None,
         }
     }
 
-    /// Sends and receives until there is nothing to send or the connection is of no more use.
-    async fn drive(mut self) {
-        self.refill(runtime::now());
-        while self.in_flight_count > 0 {
-            let wake = poll_fn(|context| self.poll_wake(context)).await;
-            let go_on = match wake {
-                Wake::Input(input) => self.take_in(&input, runtime::now()),
-                Wake::End(error) => self.end(error, runtime::now()),
-                Wake::Timeout => self.time_out(),
-            };
-            if !go_on {
-                return;
+    fn into_batches(self) -> impl Iterator<Item = Batch> {
+        self.oldest.into_iter().chain(self.others)
+    }
+
+    /// Takes up everything that has come; ready when the connection has ended.
+    #[inline]
+    fn poll(&mut self, stint: &Stint, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if let Some(end) = self.end {
+                return Poll::Ready(end);
             }
-            self.refill(runtime::now());
+            match self.stream.poll_recv(context) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(Some(input))) => {
+                    if self.take_in(stint, &input) {
+                        self.go_on(stint, stint.turn());
+                    }
+                }
+                Poll::Ready(Ok(None)) => self.take_end(stint, None),
+                Poll::Ready(Err(error)) => self.take_end(stint, Some(&error)),
+            }
         }
+        if self.waker.is_none() {
+            self.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Ends the connection from outside of its task.
+    fn finish(&mut self, end: End) {
+        self.end = Some(end);
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    // Sending.
+
+    /// How many more requests may be in flight.
+    #[inline]
+    pub(crate) fn room(&self, stint: &Stint) -> u64 {
+        if self.end.is_some() {
+            return 0;
+        }
+        let room = stint.plan.depth - u64::from(self.in_flight);
+        match stint.plan.requests_per_connection {
+            None => room,
+            Some(most) => room.min(most - self.sent),
+        }
+    }
+
+    /// Sends what may be sent now, or sees to it that somebody will come back.
+    #[inline]
+    pub(crate) fn go_on(&mut self, stint: &Stint, now: Moment) {
+        match &stint.plan.pace {
+            Pace::Closed { think: None } => {
+                let claimed = stint.claim(self.room(stint), now);
+                self.send(stint, now, claimed);
+                if self.in_flight == 0 && self.end.is_none() {
+                    let done = !stint.is_left(now);
+                    self.finish(if done { End::Done } else { End::Gone });
+                }
+            }
+            Pace::Closed { think: Some(think) } => {
+                // One thought for each free place.
+                if self.is_worn_out(stint) {
+                    self.finish(End::Gone);
+                } else if self.room(stint) > 0 {
+                    stint.think(self.lane, *think, now);
+                }
+            }
+            Pace::Open(_) => self.serve_due(stint, now),
+        }
+    }
+
+    /// Sends what is due, or waits for more.
+    pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment) {
+        while self.room(stint) > 0 {
+            let next = if stint.is_per_connection() {
+                stint.pop_backlog(&stint.lanes[self.lane as usize])
+            } else {
+                stint.take_due(now)
+            };
+            let Some((number, due)) = next else {
+                if !self.is_idle {
+                    self.is_idle = true;
+                    stint.push_idle(self.lane);
+                }
+                return;
+            };
+            self.send(stint, due, number..number + 1);
+        }
+        if self.is_worn_out(stint) {
+            self.finish(End::Gone);
+        }
+    }
+
+    /// Sends the next request after a thought that ended at `due`.
+    pub(crate) fn end_thought(&mut self, stint: &Stint, due: Moment, now: Moment) {
+        let claimed = stint.claim(self.room(stint).min(1), now);
+        self.send(stint, due, claimed);
+        if self.in_flight == 0 && !stint.is_left(now) {
+            self.finish(End::Done);
+        }
+    }
+
+    /// Whether it has carried all the requests that it may.
+    fn is_worn_out(&self, stint: &Stint) -> bool {
+        self.in_flight == 0 && stint.plan.requests_per_connection == Some(self.sent)
     }
 
     #[inline]
-    fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
-        match self.stream.poll_recv(context) {
-            Poll::Ready(Ok(Some(input))) => return Poll::Ready(Wake::Input(input)),
-            Poll::Ready(Ok(None)) => return Poll::Ready(Wake::End(None)),
-            Poll::Ready(Err(error)) => return Poll::Ready(Wake::End(Some(error))),
-            Poll::Pending => {}
-        }
-        if runtime::now() < self.patience.deadline() {
-            return Poll::Pending;
-        }
-        self.poll_patience(context)
-    }
-
-    /// Looks whether the oldest request has waited too long, and if not, waits until it may have.
-    #[cold]
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
-        let oldest = self
-            .in_flight
-            .front()
-            .expect("a connection waits only for answers");
-        self.patience = sleep_until(oldest.sent + self.stint.plan.timeout);
-        pin!(&mut self.patience)
-            .poll(context)
-            .map(|()| Wake::Timeout)
-    }
-
-    /// Sends as many requests as the depth and the plan allow.
-    #[inline]
-    fn refill(&mut self, now: Instant) {
-        let room = self.stint.plan.depth - self.in_flight_count;
-        let claimed = self.stint.claim(room, now);
-        let count = claimed.end - claimed.start;
-        if count == 0 {
+    fn send(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+        if claimed.is_empty() {
             return;
         }
-        let stream = &mut self.stream;
-        let len = self.stint.lay(claimed, |piece| stream.queue(piece));
-        self.stint.tally.borrow_mut().note_sent(count, len, now);
-        self.in_flight.push_back(Batch { sent: now, count });
-        self.in_flight_count += count;
+        if stint.is_mixed() {
+            claimed.for_each(|number| self.send_batch(stint, intended, number..number + 1));
+        } else {
+            self.send_batch(stint, intended, claimed);
+        }
     }
+
+    #[inline]
+    fn send_batch(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+        let count = u32::try_from(claimed.end - claimed.start).expect("at most DEPTH_MAX");
+        let template = stint.template_of(claimed.start);
+        let stream = &mut self.stream;
+        let len = stint.lay(claimed, |piece| stream.queue(piece));
+        let batch = Batch {
+            intended,
+            sent: stint.now().max(intended),
+            count,
+            phase: stint.phase_of(intended),
+            template,
+        };
+        stint.tally.borrow_mut().note_sent(&batch, len);
+        stint.add_in_flight(u64::from(count));
+        self.in_flight += count;
+        self.sent += u64::from(count);
+        match self.oldest {
+            None => self.oldest = Some(batch),
+            Some(_) => self.others.push_back(batch),
+        }
+    }
+
+    // Receiving.
 
     /// Takes up what came; whether the connection can go on.
     #[inline]
-    fn take_in(&mut self, input: &[u8], now: Instant) -> bool {
-        let stint = Rc::clone(&self.stint);
+    fn take_in(&mut self, stint: &Stint, input: &[u8]) -> bool {
+        let now = stint.turn();
         let (mut tally, mut learned) = (stint.tally.borrow_mut(), stint.learned.borrow_mut());
-        tally.ledger.bytes_in += input.len() as u64;
+        tally.traffic.bytes_in += input.len() as u64;
         let mut rest = input;
         while !rest.is_empty() {
-            if self.in_flight_count == 0 {
-                return self.fail(&mut tally, Error::Surplus);
-            }
-            let (read, answer) = match self.parser.feed(rest, &mut learned, |_| ()) {
+            let Some(oldest) = self.oldest else {
+                drop(tally);
+                return self.fail(stint, Error::Surplus, now);
+            };
+            let check = &stint.plan.check;
+            let seen = &mut self.seen;
+            self.parser.expect_head(stint.to_head(oldest.template));
+            let fed = self
+                .parser
+                .feed(rest, &mut learned[usize::from(oldest.template)], |piece| {
+                    if check.reads_content() {
+                        seen.take(piece, check);
+                    }
+                });
+            let (read, answer) = match fed {
                 Ok(fed) => fed,
-                Err(error) => return self.fail(&mut tally, error),
+                Err(error) => {
+                    drop(tally);
+                    return self.fail(stint, error, now);
+                }
             };
             rest = &rest[read..];
-            if let Some(answer) = answer {
-                self.settle(&mut tally, answer, now);
-                if !answer.persistent {
-                    self.lose(&mut tally, || "the server closed before all answers".into());
-                    return false;
-                }
+            let Some(answer) = answer else { continue };
+            self.settle_answer(stint, &mut tally, answer.status, now);
+            if !answer.persistent {
+                drop(tally);
+                self.lose(stint, "the server closed before all answers");
+                return false;
             }
         }
         true
     }
 
     /// Takes up that the peer has closed; the connection cannot go on.
-    fn end(&mut self, error: Option<io::Error>, now: Instant) -> bool {
-        let stint = Rc::clone(&self.stint);
-        let mut tally = stint.tally.borrow_mut();
+    #[cold]
+    fn take_end(&mut self, stint: &Stint, error: Option<&io::Error>) {
         let fault = match (error, self.parser.feed_end()) {
             (Some(error), _) => error.to_string(),
             (None, Err(error)) => error.to_string(),
             (None, Ok(None)) => "the server closed before it answered".into(),
             (None, Ok(Some(answer))) => {
-                self.settle(&mut tally, answer, now);
+                if self.oldest.is_some() {
+                    let mut tally = stint.tally.borrow_mut();
+                    self.settle_answer(stint, &mut tally, answer.status, stint.turn());
+                }
                 "the server closed before all answers".into()
             }
         };
-        self.lose(&mut tally, || fault);
-        false
+        self.lose(stint, &fault);
     }
 
-    /// Takes up that the oldest request has waited too long; the connection cannot go on.
-    fn time_out(&mut self) -> bool {
-        let stint = Rc::clone(&self.stint);
+    /// Settles what has waited since before `moment`; the connection cannot go on then.
+    pub(crate) fn time_out(&mut self, stint: &Stint, moment: Moment, now: Moment) {
+        let Some(late) = self.oldest.filter(|oldest| oldest.sent <= moment) else {
+            return;
+        };
+        let count = u64::from(late.count);
+        self.oldest = self.others.pop_front();
+        self.in_flight -= late.count;
         let mut tally = stint.tally.borrow_mut();
-        let late = self.pop_batch();
-        tally.ledger.settle(Outcome::Timeout, late.count);
+        tally.note_timeouts(&late, now, count);
         tally.note_fault(|| format!("no answer within {:?}", stint.plan.timeout));
-        self.lose(&mut tally, || "an earlier request timed out".into());
-        false
+        drop(tally);
+        stint.remove_in_flight(count);
+        self.lose(stint, "an earlier request timed out");
     }
 
     /// Settles the oldest request as answered.
     #[inline]
-    fn settle(&mut self, tally: &mut Tally, answer: Answer, now: Instant) {
+    fn settle_answer(&mut self, stint: &Stint, tally: &mut Tally, status: u16, now: Moment) {
         let oldest = self
-            .in_flight
-            .front_mut()
+            .oldest
+            .as_mut()
             .expect("an answer comes to a request in flight");
-        tally.note_answer(
-            answer.status,
-            self.stint.plan.expected.allows(answer.status),
-            oldest.sent,
-            now,
-        );
+        let outcome = stint
+            .plan
+            .check
+            .judge(status, std::mem::take(&mut self.seen));
+        tally.note_answers(oldest, status, outcome, now, 1);
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::BadBody => tally.note_fault(|| "an answer had another content".into()),
+            _ => tally.note_fault(|| format!("an answer had status {status}")),
+        }
         oldest.count -= 1;
         if oldest.count == 0 {
-            self.in_flight.pop_front();
+            self.oldest = self.others.pop_front();
         }
-        self.in_flight_count -= 1;
+        self.in_flight -= 1;
+        stint.remove_in_flight(1);
     }
 
     /// Settles all requests after bytes that are no proper answer; the connection cannot go on.
     #[cold]
-    fn fail(&mut self, tally: &mut Tally, error: Error) -> bool {
+    fn fail(&mut self, stint: &Stint, error: Error, _now: Moment) -> bool {
+        let mut tally = stint.tally.borrow_mut();
         tally.note_fault(|| format!("malformed: {error}"));
-        if self.in_flight_count == 0 {
-            tally.ledger.surplus += 1;
+        if let Some(oldest) = &mut self.oldest {
+            tally.settle(oldest, Outcome::Malformed, 1);
+            oldest.count -= 1;
+            if oldest.count == 0 {
+                self.oldest = self.others.pop_front();
+            }
+            self.in_flight -= 1;
+            drop(tally);
+            stint.remove_in_flight(1);
         } else {
-            tally.ledger.settle(Outcome::Malformed, 1);
-            self.in_flight_count -= 1;
-            self.lose(tally, || "an earlier answer was malformed".into());
+            tally.traffic.surplus += 1;
+            drop(tally);
         }
+        self.lose(stint, "an earlier answer was malformed");
         false
     }
 
-    /// Settles all requests in flight as lost with the connection.
-    fn lose(&mut self, tally: &mut Tally, describe: impl FnOnce() -> String) {
-        if self.in_flight_count > 0 {
-            tally.ledger.settle(Outcome::Reset, self.in_flight_count);
-            tally.note_fault(describe);
-            self.in_flight_count = 0;
+    /// Settles all requests in flight as lost with the connection, which ends.
+    fn lose(&mut self, stint: &Stint, why: &str) {
+        let batches = self.oldest.take().into_iter().chain(self.others.drain(..));
+        for batch in batches {
+            let count = u64::from(batch.count);
+            let mut tally = stint.tally.borrow_mut();
+            tally.settle(&batch, Outcome::Reset, count);
+            tally.note_fault(|| why.to_owned());
+            drop(tally);
+            stint.remove_in_flight(count);
         }
-        self.in_flight.clear();
-    }
-
-    fn pop_batch(&mut self) -> Batch {
-        let oldest = self.in_flight.pop_front().expect("something has timed out");
-        self.in_flight_count -= oldest.count;
-        oldest
+        self.in_flight = 0;
+        self.finish(End::Gone);
     }
 }
 
-/// What is still in flight when a connection goes away is in flight at the end of the run: all
-/// other endings have settled everything.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let ledger = &mut self.stint.tally.borrow_mut().ledger;
-        ledger.settle(Outcome::InFlightAtEnd, self.in_flight_count);
-    }
+/// Whether a run may open more connections than it starts with.
+pub(crate) fn may_grow(stint: &Stint) -> bool {
+    matches!(&stint.plan.pace, Pace::Open(open) if matches!(open.overload, Overload::Grow(_)))
 }

@@ -4,12 +4,14 @@
 //! longer than it was told to.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::codec::Parser;
 use crate::head;
 use crate::learned::Learned;
+use crate::plan::Place;
 use crate::template::Template;
 
 /// The longest answer that is kept.
@@ -40,11 +42,11 @@ pub(crate) enum NoAnswer {
 /// # Errors
 /// When there is no whole answer.
 pub(crate) fn exchange(
-    address: SocketAddr,
+    place: &Place,
     request: &Template,
     timeout: Duration,
 ) -> Result<Answer, NoAnswer> {
-    let mut stream = open(address, request, timeout).map_err(NoAnswer::Unreachable)?;
+    let mut stream = open(place, request, timeout).map_err(NoAnswer::Unreachable)?;
     let malformed = |error: head::Error| NoAnswer::Malformed(error.to_string());
     let mut parser = Parser::new(false);
     let (mut bytes, mut content) = (Vec::new(), Vec::new());
@@ -77,10 +79,26 @@ pub(crate) fn exchange(
     })
 }
 
-fn open(address: SocketAddr, request: &Template, timeout: Duration) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
+/// A stream of either kind.
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+fn open(place: &Place, request: &Template, timeout: Duration) -> io::Result<Box<dyn Stream>> {
+    let timeout_of_each = Some(timeout);
+    let mut stream: Box<dyn Stream> = match place {
+        Place::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, timeout)?;
+            stream.set_read_timeout(timeout_of_each)?;
+            stream.set_write_timeout(timeout_of_each)?;
+            Box::new(stream)
+        }
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(timeout_of_each)?;
+            stream.set_write_timeout(timeout_of_each)?;
+            Box::new(stream)
+        }
+    };
     stream.write_all(request.bytes())?;
     Ok(stream)
 }
@@ -129,7 +147,11 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         let url = Url::parse("http://a/stats").unwrap();
-        let result = exchange(address, &Template::new("GET", &url, &[], None), PATIENCE);
+        let result = exchange(
+            &Place::Tcp(address),
+            &Template::new("GET", &url, &[], None),
+            PATIENCE,
+        );
         server.join().unwrap();
         result
     }
@@ -167,7 +189,11 @@ mod tests {
             .local_addr()
             .unwrap();
         let url = Url::parse("http://a/").unwrap();
-        let result = exchange(address, &Template::new("GET", &url, &[], None), PATIENCE);
+        let result = exchange(
+            &Place::Tcp(address),
+            &Template::new("GET", &url, &[], None),
+            PATIENCE,
+        );
         assert!(matches!(result, Err(NoAnswer::Unreachable(_))));
     }
 }

@@ -1,122 +1,160 @@
-//! [`run`]: a plan on all shards, closed loop: a connection sends again when an answer has come.
+//! [`run`]: a plan on all shards.
 //!
-//! What must hold: sending ends when the plan or a signal says so; what is in flight then has
-//! [`DRAIN_TIME`] to be answered; the accounts of all shards are in the result.
+//! What must hold: the clock starts when all connections stand, or have been tried; sending ends
+//! when the plan or a signal says so; what is in flight then has the plan's time to be answered;
+//! the accounts of all shards are in the result.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sunstar::runtime::{self, Config, ShardId, Task, run_on_all_shards, sleep, spawn, yield_now};
+use sunstar::runtime::{
+    self, Config, ShardId, Task, run_on_all_shards, sleep, sleep_until, spawn, yield_now,
+};
 
 use crate::connection;
+use crate::connector::Connector;
+use crate::pacer::Pacer;
 use crate::plan::{Limit, Plan};
 use crate::stint::Stint;
 use crate::tally::Tally;
 use crate::watch::Watch;
 
-/// How long the last requests may take to be answered.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// How often a shard says how far it is and asks whether to stop.
-const TICK: Duration = Duration::from_millis(100);
+/// How often to look whether the connections stand.
+const LOOK: Duration = Duration::from_millis(1);
+/// How many connections may be under way at once because a run grows.
+const GROWING_MAX: usize = 16;
 
 /// Runs a plan to its end, or until `watch` has seen a signal.
 ///
 /// # Errors
 /// When the shards cannot be started.
-pub(crate) fn run(plan: Plan, watch: &Arc<Watch>) -> sunstar::Result<Tally> {
+pub(crate) fn run(plan: Plan, watch: &Arc<Watch>) -> Result<Tally, String> {
+    let mut sum = Tally::new(plan.phase_count(), plan.work.template_count());
     let (plan, watch) = (Arc::new(plan), Arc::clone(watch));
     let config = Config::new(plan.placement.clone());
     let tallies = run_on_all_shards(&config, move |shard| {
         run_shard(shard, Arc::clone(&plan), Arc::clone(&watch))
-    })?;
-    let mut sum = Tally::new();
-    for tally in tallies {
-        sum.merge(tally);
+    });
+    for tally in tallies.map_err(|error| error.to_string())? {
+        sum.merge(tally?);
     }
     Ok(sum)
 }
 
 /// Whether the accounts of a whole run add up.
 pub(crate) fn is_balanced(limit: Limit, tally: &Tally) -> bool {
+    let sent: u64 = tally.phases.iter().map(|phase| phase.ledger.sent).sum();
     let all_claimed = match limit {
-        Limit::Requests(count) => tally.ledger.sent + tally.unsent == count,
+        Limit::Requests(count) => sent + tally.unclaimed + tally.unsent.sum() == count,
         Limit::Time(_) => true,
     };
-    all_claimed && tally.ledger.is_balanced() && tally.ledger.answered() == tally.latency.count()
+    all_claimed && tally.is_balanced()
 }
 
-async fn run_shard(shard: ShardId, plan: Arc<Plan>, watch: Arc<Watch>) -> Tally {
+async fn run_shard(shard: ShardId, plan: Arc<Plan>, watch: Arc<Watch>) -> Result<Tally, String> {
     let part = plan.part(shard.index());
-    let stint = Stint::new(plan, part.requests, runtime::pool(), runtime::now());
-    let stint = Rc::new(stint);
-    let connect = |_| spawn(connection::run(Rc::clone(&stint)));
-    let mut tasks: Vec<_> = (0..part.connection_count).map(connect).collect();
-    while !ended_within(TICK, &mut tasks).await {
-        let now = runtime::now();
-        watch.publish(shard.index(), stint.tally.borrow().ledger.answered());
-        if watch.signal().is_some() {
-            stint.stop(now);
-        }
-        if stint.until().is_some_and(|until| now >= until + DRAIN_TIME) {
-            break;
-        }
+    let connector = Connector::new(&plan)
+        .map_err(|error| format!("cannot start a thread that connects: {error}"));
+    let timeout = plan.timeout;
+    let stint = Rc::new(Stint::new(plan, shard.index(), &part, runtime::pool()));
+    let ready = Rc::new(Cell::new(0_usize));
+    let tasks = RefCell::new(Vec::new());
+    let connector = connector?;
+    let open = || {
+        let at = tasks.borrow().len();
+        let at = u32::try_from(at).expect("at most CONNECTION_COUNT_MAX connections");
+        let count = Rc::clone(&ready);
+        let note = move || count.set(count.get() + 1);
+        let task = spawn(connection::run(
+            Rc::clone(&stint),
+            at,
+            connector.clone(),
+            note,
+        ));
+        tasks.borrow_mut().push(task);
+    };
+    (0..stint.opened.get()).for_each(|_| open());
+    let patience = runtime::now() + timeout;
+    while ready.get() < stint.opened.get() && runtime::now() < patience && watch.signal().is_none()
+    {
+        sleep(LOOK).await;
     }
-    // A dropped task is gone only after its next turn.
+    start_together(&stint, &watch).await;
+    let grow = || {
+        let opened = stint.opened.get();
+        if opened < stint.lanes.len() && opened < ready.get() + GROWING_MAX {
+            stint.opened.set(opened + 1);
+            open();
+        }
+    };
+    let ended = Pacer::new(&stint, &watch, &grow).run().await;
+    end_tasks(tasks.into_inner(), &stint).await;
+    let stint = Rc::into_inner(stint).expect("nobody else has it any more");
+    let tally = stint.into_tally(ended);
+    let answered = tally
+        .phases
+        .iter()
+        .map(|phase| phase.ledger.answered())
+        .sum();
+    watch.publish(shard.index(), answered, 0);
+    Ok(tally)
+}
+
+async fn start_together(stint: &Stint, watch: &Watch) {
+    watch.arrive();
+    let start = loop {
+        match watch.start(runtime::now()) {
+            Some(start) => break start,
+            None => sleep(LOOK).await,
+        }
+    };
+    sleep_until(start).await;
+    stint.start(start);
+}
+
+/// Takes all connections down. A dropped task is gone only after its next turn.
+async fn end_tasks(tasks: Vec<Task<()>>, stint: &Rc<Stint>) {
     drop(tasks);
-    while Rc::strong_count(&stint) > 1 {
+    while Rc::strong_count(stint) > 1 {
         yield_now().await;
     }
-    let stint = Rc::into_inner(stint).expect("nobody else has it any more");
-    let tally = stint.into_tally();
-    watch.publish(shard.index(), tally.ledger.answered());
-    tally
-}
-
-/// Waits until all tasks have ended, but no longer than `timeout`; whether they have.
-async fn ended_within(timeout: Duration, tasks: &mut Vec<Task<()>>) -> bool {
-    let mut timeout = pin!(sleep(timeout));
-    poll_fn(|context| match poll_all(tasks, context) {
-        Poll::Ready(()) => Poll::Ready(true),
-        Poll::Pending => timeout.as_mut().poll(context).map(|()| false),
-    })
-    .await
-}
-
-/// Ready when all tasks have ended.
-fn poll_all(tasks: &mut Vec<Task<()>>, context: &mut Context<'_>) -> Poll<()> {
-    while let Some(last) = tasks.last_mut() {
-        if Pin::new(last).poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        tasks.pop();
-    }
-    Poll::Ready(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::Batch;
     use crate::ledger::Outcome;
+    use crate::moment::Moment;
 
     #[test]
     fn a_request_that_is_nowhere_breaks_the_balance() {
-        let (limit, time) = (Limit::Requests(3), Limit::Time(TICK));
-        let mut tally = Tally::new();
-        (tally.ledger.sent, tally.unsent) = (2, 1);
-        tally.ledger.settle(Outcome::Reset, 2);
+        let (limit, time) = (Limit::Requests(3), Limit::Time(LOOK));
+        let batch = Batch {
+            intended: Moment(0),
+            sent: Moment(0),
+            count: 2,
+            phase: 1,
+            template: 0,
+        };
+        let mut tally = Tally::new(2, 1);
+        tally.note_sent(&batch, 0);
+        tally.unclaimed = 1;
+        tally.settle(&batch, Outcome::Reset, 2);
         assert!(is_balanced(limit, &tally) && is_balanced(time, &tally));
-        tally.unsent = 0;
+        tally.unclaimed = 0;
         assert!(!is_balanced(limit, &tally) && is_balanced(time, &tally));
-        tally.ledger.sent = 3;
+        tally.unsent.shed = 1;
+        assert!(is_balanced(limit, &tally));
+        tally.note_sent(&Batch { count: 1, ..batch }, 0);
+        tally.unsent.shed = 0;
         assert!(!is_balanced(limit, &tally), "sent and not settled");
-        tally.ledger.settle(Outcome::Ok, 1);
-        tally.ledger.note_status(200);
+        tally.settle(&batch, Outcome::Ok, 1);
+        tally.phases[1].ledger.note_status(200, 1);
         assert!(!is_balanced(limit, &tally), "answered and not measured");
-        tally.latency.record(TICK);
+        tally.phases[1].note_times(&batch, Moment(5), 1);
         assert!(is_balanced(limit, &tally));
     }
 }

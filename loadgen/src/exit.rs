@@ -14,8 +14,16 @@ pub(crate) enum Exit {
     Failed,
     /// The command line was wrong.
     Usage,
+    /// A condition of `--fail` was breached.
+    Breached,
     /// Something that came from the server was wrong.
     Unverified,
+    /// The figures are the generator's own limits.
+    Invalid,
+    /// The rate was not steady.
+    Unsteady,
+    /// A comparison has shown that B is worse than A.
+    Worse,
     /// loadgen's own accounts do not add up.
     Unbalanced,
     /// A signal ended the run early; the report is partial.
@@ -32,7 +40,11 @@ impl Exit {
             Exit::Fine => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Breached => 3,
             Exit::Unverified => 4,
+            Exit::Invalid => 5,
+            Exit::Unsteady => 6,
+            Exit::Worse => 7,
             Exit::Unbalanced => 70,
             Exit::Interrupted { signal } => 128 + signal,
         }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 /// How many answers must have taken longer for a percentile to mean anything.
 pub(crate) const BEYOND_MIN: u64 = 10;
@@ -71,17 +74,50 @@ impl Latency {
         }
     }
 
-    /// Enters one answer.
+    /// Enters `count` answers that took so many nanoseconds.
     #[inline]
-    pub(crate) fn record(&mut self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.histogram.saturating_record(nanos);
+    pub(crate) fn record(&mut self, nanos: u64, count: u64) {
+        self.histogram.saturating_record_n(nanos, count);
     }
 
     /// Adds another shard's answers.
     pub(crate) fn merge(&mut self, other: &Latency) {
         let added = self.histogram.add(&other.histogram);
         added.expect("all histograms have the same bounds");
+    }
+
+    /// The counts as the libraries of `HdrHistogram` exchange them: version 2, deflated, base64.
+    pub(crate) fn to_hdr(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("a histogram of these bounds fits the format, and a Vec takes every byte");
+        STANDARD.encode(bytes)
+    }
+
+    /// Reads what [`to_hdr`](Latency::to_hdr) has written.
+    ///
+    /// # Errors
+    /// One sentence when `text` is not a histogram.
+    pub(crate) fn from_hdr(text: &str) -> Result<Latency, String> {
+        let bytes = STANDARD
+            .decode(text)
+            .map_err(|error| format!("no base64: {error}"))?;
+        let read: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut &bytes[..]);
+        let read = read.map_err(|error| format!("no histogram: {error}"))?;
+        let mut latency = Latency::new();
+        let added = latency.histogram.add(&read);
+        added.map_err(|error| format!("another kind of histogram: {error}"))?;
+        Ok(latency)
+    }
+
+    /// The points of the curve: quantile, time in ns, and answers up to it, densest at the end.
+    pub(crate) fn curve(&self) -> impl Iterator<Item = (f64, u64, u64)> + '_ {
+        let mut seen = 0;
+        self.histogram.iter_quantiles(5).map(move |point| {
+            seen += point.count_since_last_iteration();
+            (point.quantile(), point.value_iterated_to(), seen)
+        })
     }
 
     /// How many answers there were.
@@ -94,9 +130,34 @@ impl Latency {
         Duration::from_secs_f64(self.histogram.mean() / 1e9)
     }
 
+    /// The mean in nanoseconds; zero without answers.
+    pub(crate) fn mean_nanos(&self) -> f64 {
+        self.histogram.mean()
+    }
+
+    /// The standard deviation in nanoseconds: of no use for tails.
+    pub(crate) fn deviation_nanos(&self) -> f64 {
+        self.histogram.stdev()
+    }
+
+    /// The shortest; zero without answers.
+    pub(crate) fn min(&self) -> Duration {
+        Duration::from_nanos(self.histogram.min())
+    }
+
     /// The longest.
     pub(crate) fn max(&self) -> Duration {
         Duration::from_nanos(self.histogram.max())
+    }
+
+    /// The longest in nanoseconds.
+    pub(crate) fn max_nanos(&self) -> u64 {
+        self.histogram.max()
+    }
+
+    /// How many took no longer than so many nanoseconds, to three digits.
+    pub(crate) fn count_up_to(&self, nanos: u64) -> u64 {
+        self.histogram.count_between(0, nanos)
     }
 
     /// The time below which this percentile of the answers lies, unless too few lie beyond it to
@@ -114,7 +175,7 @@ mod tests {
 
     fn filled(count: u64) -> Latency {
         let mut latency = Latency::new();
-        (1..=count).for_each(|micros| latency.record(Duration::from_micros(micros)));
+        (1..=count).for_each(|micros| latency.record(micros * 1_000, 1));
         latency
     }
 
@@ -149,9 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn the_export_brings_back_every_count() {
+        let latency = filled(100_000);
+        let again = Latency::from_hdr(&latency.to_hdr()).unwrap();
+        assert_eq!(again.histogram, latency.histogram);
+        assert!(Latency::from_hdr("!").is_err() && Latency::from_hdr("AAAA").is_err());
+        let empty = Latency::from_hdr(&Latency::new().to_hdr()).unwrap();
+        assert_eq!(empty.count(), 0);
+    }
+
+    #[test]
+    fn the_curve_ends_with_all_answers() {
+        let latency = filled(1_000);
+        let curve: Vec<_> = latency.curve().collect();
+        let &(quantile, nanos, seen) = curve.last().unwrap();
+        assert!(
+            quantile >= 1.0 && seen == 1_000 && nanos >= 1_000_000,
+            "{quantile} {nanos}"
+        );
+        assert!(curve.iter().map(|point| point.1).is_sorted());
+    }
+
+    #[test]
     fn shards_are_merged_and_not_averaged() {
         let (mut all, mut slow) = (filled(1_000), Latency::new());
-        (0..1_000).for_each(|_| slow.record(Duration::from_hours(2)));
+        slow.record(7_200_000_000_000, 1_000);
         all.merge(&slow);
         assert_eq!(all.count(), 2_000);
         assert!(all.at(PERCENTILES[0]).unwrap() <= Duration::from_micros(1_001));

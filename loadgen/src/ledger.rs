@@ -1,7 +1,7 @@
 //! [`Ledger`]: what became of every request that was sent.
 //!
-//! What must hold: `sent = ok + bad status + malformed + timeout + reset + in flight at end`. Each
-//! side is counted where it happens, so the equation is a check and not a definition.
+//! What must hold: `sent = ok + bad status + bad body + malformed + timeout + reset + in flight at
+//! end`. Each side is counted where it happens, so the equation is a check and not a definition.
 
 use std::fmt;
 
@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Ok,
     /// A whole response with another status.
     BadStatus,
+    /// A whole response with the right status and another content or length than expected.
+    BadBody,
     /// Bytes came that are no proper response.
     Malformed,
     /// No whole response came in time.
@@ -25,19 +27,22 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 6] = [
+    pub(crate) const ALL: [Outcome; 7] = [
         Outcome::Ok,
         Outcome::BadStatus,
+        Outcome::BadBody,
         Outcome::Malformed,
         Outcome::Timeout,
         Outcome::Reset,
         Outcome::InFlightAtEnd,
     ];
 
-    fn name(self) -> &'static str {
+    /// How a report calls it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::BadStatus => "bad status",
+            Outcome::BadBody => "bad body",
             Outcome::Malformed => "malformed",
             Outcome::Timeout => "timeout",
             Outcome::Reset => "reset",
@@ -47,50 +52,26 @@ impl Outcome {
 }
 
 /// The counts of one shard, or of all of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     /// Requests handed to a connection.
     pub(crate) sent: u64,
     outcomes: [u64; Outcome::ALL.len()],
-    /// Whole responses by status code, from 100 up.
-    statuses: Box<[u64; 500]>,
-    /// Bytes received and bytes handed to connections.
-    pub(crate) bytes_in: u64,
-    /// See `bytes_in`.
-    pub(crate) bytes_out: u64,
-    /// Connections that came to stand.
-    pub(crate) connected: u64,
-    /// Attempts to connect that failed.
-    pub(crate) connect_failed: u64,
-    /// Connections on which bytes came that no request had asked for.
-    pub(crate) surplus: u64,
+    /// Whole responses.
+    statuses: Statuses,
 }
 
 impl Ledger {
-    /// An empty ledger.
-    pub(crate) fn new() -> Ledger {
-        Ledger {
-            sent: 0,
-            outcomes: [0; Outcome::ALL.len()],
-            statuses: Box::new([0; 500]),
-            bytes_in: 0,
-            bytes_out: 0,
-            connected: 0,
-            connect_failed: 0,
-            surplus: 0,
-        }
-    }
-
     /// Enters the outcome of `count` requests.
     #[inline]
     pub(crate) fn settle(&mut self, outcome: Outcome, count: u64) {
         self.outcomes[outcome as usize] += count;
     }
 
-    /// Enters the status of one whole response.
+    /// Enters the status of `count` whole responses.
     #[inline]
-    pub(crate) fn note_status(&mut self, status: u16) {
-        self.statuses[usize::from(status) - 100] += 1;
+    pub(crate) fn note_status(&mut self, status: u16, count: u64) {
+        self.statuses.0[usize::from(status) - 100] += count;
     }
 
     /// How many requests had this outcome.
@@ -100,12 +81,20 @@ impl Ledger {
 
     /// How many requests had a whole response.
     pub(crate) fn answered(&self) -> u64 {
-        self.count(Outcome::Ok) + self.count(Outcome::BadStatus)
+        self.count(Outcome::Ok) + self.count(Outcome::BadStatus) + self.count(Outcome::BadBody)
+    }
+
+    /// How many requests ended otherwise than hoped for.
+    pub(crate) fn errors(&self) -> u64 {
+        let others = Outcome::ALL
+            .iter()
+            .filter(|outcome| !matches!(outcome, Outcome::Ok | Outcome::InFlightAtEnd));
+        others.map(|&outcome| self.count(outcome)).sum()
     }
 
     /// The status codes that came, with how often, in order.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
-        let all = (100_u16..).zip(self.statuses.iter().copied());
+        let all = (100_u16..).zip(self.statuses.0.iter().copied());
         all.filter(|(_, count)| *count > 0)
     }
 
@@ -115,7 +104,6 @@ impl Ledger {
             sent,
             outcomes,
             statuses,
-            ..
         } = other;
         self.sent += sent;
         self.outcomes
@@ -123,22 +111,28 @@ impl Ledger {
             .zip(outcomes)
             .for_each(|(mine, theirs)| *mine += theirs);
         self.statuses
+            .0
             .iter_mut()
-            .zip(statuses.iter())
+            .zip(statuses.0.iter())
             .for_each(|(mine, theirs)| *mine += theirs);
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.connected += other.connected;
-        self.connect_failed += other.connect_failed;
-        self.surplus += other.surplus;
     }
 
     /// Whether every request that was sent has exactly one outcome, and every whole response one
     /// status.
     pub(crate) fn is_balanced(&self) -> bool {
         let settled: u64 = self.outcomes.iter().sum();
-        let statuses: u64 = self.statuses.iter().sum();
+        let statuses: u64 = self.statuses.0.iter().sum();
         settled == self.sent && statuses == self.answered()
+    }
+}
+
+/// How often each status code came, from 100 up.
+#[derive(Clone, Debug)]
+struct Statuses(Box<[u64; 500]>);
+
+impl Default for Statuses {
+    fn default() -> Statuses {
+        Statuses(Box::new([0; 500]))
     }
 }
 
@@ -164,25 +158,27 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        let mut ledger = Ledger::new();
-        ledger.sent = 1_021;
-        for (outcome, count) in Outcome::ALL.into_iter().zip([1_000, 1, 2, 4, 8, 6]) {
+        let mut ledger = Ledger {
+            sent: 1_024,
+            ..Ledger::default()
+        };
+        for (outcome, count) in Outcome::ALL.into_iter().zip([1_000, 1, 3, 2, 4, 8, 6]) {
             ledger.settle(outcome, count);
         }
-        (0..1_000).for_each(|_| ledger.note_status(200));
-        ledger.note_status(599);
+        ledger.note_status(200, 1_003);
+        ledger.note_status(599, 1);
         ledger
     }
 
     #[test]
     fn the_equation_is_written_out() {
         assert!(ledger().is_balanced());
-        let expected = "Sent 1,021 = 1,000 ok + 1 bad status + 2 malformed + 4 timeout + 8 reset \
-            + 6 in flight at end";
+        let expected = "Sent 1,024 = 1,000 ok + 1 bad status + 3 bad body + 2 malformed \
+            + 4 timeout + 8 reset + 6 in flight at end";
         assert_eq!(ledger().to_string(), expected);
         assert_eq!(
             ledger().statuses().collect::<Vec<_>>(),
-            [(200, 1_000), (599, 1)]
+            [(200, 1_003), (599, 1)]
         );
     }
 
@@ -193,7 +189,7 @@ mod tests {
         let mut found = ledger();
         found.settle(Outcome::Reset, 1);
         let mut unseen = ledger();
-        unseen.note_status(100);
+        unseen.note_status(100, 1);
         assert!(!lost.is_balanced() && !found.is_balanced() && !unseen.is_balanced());
     }
 
@@ -201,8 +197,8 @@ mod tests {
     fn shards_add_up() {
         let mut sum = ledger();
         sum.merge(&ledger());
-        assert_eq!((sum.sent, sum.answered()), (2_042, 2_002));
-        assert_eq!(sum.statuses().collect::<Vec<_>>(), [(200, 2_000), (599, 2)]);
+        assert_eq!((sum.sent, sum.answered(), sum.errors()), (2_048, 2_008, 36));
+        assert_eq!(sum.statuses().collect::<Vec<_>>(), [(200, 2_006), (599, 2)]);
         assert!(sum.is_balanced());
     }
 }

@@ -1,33 +1,67 @@
-//! sunstar's load generator: closed loop, exact accounting, verified answers.
+//! sunstar's load generator: open and closed loop, exact accounting, verified answers.
 //!
 //! What must hold: the report goes to standard output, everything else to standard error; the exit
 //! code is one of `exit`.
 
+mod ab;
+mod accounts;
+mod arrival;
+mod calibrate;
 mod challenge;
+mod chart;
+mod check;
 mod cli;
 mod codec;
+mod comparison;
 mod connection;
+mod connector;
 mod control;
 mod descriptors;
 mod duration;
 mod engine;
+mod exact;
 mod exit;
+mod feed;
+mod find;
 mod head;
+mod health;
+mod interval;
 mod latency;
 mod learned;
 mod ledger;
+mod live;
+mod machine;
+mod mix;
+mod moment;
 mod number;
+mod observer;
 mod oracle;
+mod pacer;
+mod page;
 mod payload;
+mod placeholder;
 mod plan;
-mod progress;
+mod poller;
+mod profile;
+mod prometheus;
+mod random;
+mod record;
 mod report;
+mod result;
 mod run;
+mod sink;
+mod statistics;
 mod stats;
 mod stint;
+mod subject;
+mod supply;
 mod tally;
 mod template;
+mod threshold;
+mod timeline;
+mod trial;
 mod url;
+mod verdict;
 mod watch;
 
 use std::env;
@@ -42,6 +76,12 @@ fn main() -> ExitCode {
     let ended = match cli::parse(env::args_os()) {
         Ok(Request::Run(command)) => match *command {
             Command::Run(run) => run::run(&run, &mut out),
+            Command::Ab(options) => ab::run(&options, &mut out),
+            Command::Find(options) => find::run(&options, &mut out),
+            Command::Compare(options) => ab::compare(&options, &mut out),
+            Command::Calibrate(options) => calibrate::run(&options, &mut out),
+            Command::Sink(options) => sink::run(&options, &mut out),
+            Command::Report(options) => page::run(&options),
             Command::Challenge(challenge) => challenge::run(&challenge, &mut out),
         },
         Ok(Request::Print(text)) => print(&mut out, &text),

@@ -3,6 +3,10 @@
 //! What must hold: event `index` always has the same bytes; `Content-Length` is right for each;
 //! writing one allocates nothing.
 
+use std::fmt::Write;
+
+use crate::number::approximate;
+use crate::random::Random;
 use crate::url::Url;
 
 /// How many users the clients share out their events to.
@@ -10,7 +14,9 @@ pub(crate) const USER_COUNT: u64 = 75_000;
 /// After how many events the values repeat.
 pub(crate) const VALUE_PERIOD: u64 = 1_000;
 /// No event is longer: 20 digits of index, the longest spelling.
-const EVENT_LEN_MAX: usize = 96;
+const EVENT_LEN_MAX: usize = 128;
+/// What `cancel` sends in turn: it comes to 1.001, and every partial sum in doubles is wrong.
+const CANCELLING: [f64; 8] = [1e308, 1e308, 1.0, -1e308, -1e308, 1e16, 0.001, -1e16];
 
 /// Whose events are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -21,42 +27,131 @@ pub(crate) enum Payload {
     Java,
     /// A Python client on aiohttp: `user_<i mod 75000>`, value the integer `i mod 1000`.
     Aiohttp,
+    /// Random users out of 75,000, random doubles below 1,000 with all their digits.
+    Random,
+    /// The users of Go, values of 0.1 to 0.7: none but 0.5 is a double, so that sums show how they
+    /// were made.
+    Decimals,
+    /// The users of Go, huge values that cancel out and small ones that must remain.
+    Cancel,
+    /// 75,000 users beyond ASCII, each spelled in four ways, values as Go's.
+    Unicode,
 }
 
 impl Payload {
     /// How many different users the events `0..count` have.
     pub(crate) fn user_count(self, count: u64) -> u64 {
         match self {
-            Payload::Go | Payload::Aiohttp => count.min(USER_COUNT),
+            Payload::Go | Payload::Aiohttp | Payload::Decimals | Payload::Cancel => {
+                count.min(USER_COUNT)
+            }
             Payload::Java => count,
+            Payload::Unicode => count.div_ceil(4).min(USER_COUNT),
+            Payload::Random => {
+                let size = usize::try_from(USER_COUNT).expect("a small number");
+                let (mut seen, mut users) = (vec![false; size], 0);
+                for index in 0..count {
+                    let user = usize::try_from(random_user(index)).expect("below 75,000");
+                    users += u64::from(!std::mem::replace(&mut seen[user], true));
+                    if users == USER_COUNT {
+                        break;
+                    }
+                }
+                users
+            }
         }
     }
 
-    /// Whether half is added to every value.
-    pub(crate) fn has_halves(self) -> bool {
-        self != Payload::Aiohttp
+    /// Whether the sum of all values has a closed form in halves of one, and how many halves each
+    /// event adds to its whole number.
+    pub(crate) fn halves(self) -> Option<u64> {
+        match self {
+            Payload::Go | Payload::Java | Payload::Unicode => Some(1),
+            Payload::Aiohttp => Some(0),
+            Payload::Random | Payload::Decimals | Payload::Cancel => None,
+        }
+    }
+
+    /// The value of event `index`, as the double that its digits mean.
+    pub(crate) fn value(self, index: u64) -> f64 {
+        let whole = approximate(index % VALUE_PERIOD);
+        match self {
+            Payload::Go | Payload::Java | Payload::Unicode => whole + 0.5,
+            Payload::Aiohttp => whole,
+            Payload::Random => random_value(index),
+            // The one division rounds as the reading of the digits does.
+            Payload::Decimals => approximate(index % 7 + 1) / 10.0,
+            Payload::Cancel => CANCELLING[cancelling(index)],
+        }
     }
 
     /// Writes the JSON of event `index`.
     #[inline]
     fn write_event(self, index: u64, out: &mut Event) {
+        if self == Payload::Unicode {
+            return write_unicode(index, out);
+        }
         let (before, between) = match self {
-            Payload::Go | Payload::Java => (r#"{"userId":"user_"#, r#"","value":"#),
             Payload::Aiohttp => (r#"{"userId": "user_"#, r#"", "value": "#),
+            _ => (r#"{"userId":"user_"#, r#"","value":"#),
         };
         out.push(before.as_bytes());
-        out.push_number(index % USER_COUNT);
+        let user = match self {
+            Payload::Random => random_user(index),
+            _ => index % USER_COUNT,
+        };
+        out.push_number(user);
         if self == Payload::Java {
             out.push(b"_req_");
             out.push_number(index);
         }
         out.push(between.as_bytes());
-        out.push_number(index % VALUE_PERIOD);
-        if self.has_halves() {
-            out.push(b".5");
+        match self {
+            Payload::Go | Payload::Java | Payload::Unicode => {
+                out.push_number(index % VALUE_PERIOD);
+                out.push(b".5");
+            }
+            Payload::Aiohttp => out.push_number(index % VALUE_PERIOD),
+            Payload::Decimals => {
+                out.push(b"0.");
+                out.push_number(index % 7 + 1);
+            }
+            Payload::Random | Payload::Cancel => {
+                write!(out, "{:e}", self.value(index)).expect("there is room for every double");
+            }
         }
         out.push(b"}");
     }
+}
+
+/// Four spellings of one user, one event each.
+fn write_unicode(index: u64, out: &mut Event) {
+    let (before, key) = match index % 4 {
+        0 => (r"gr\u00fc\u00dfe_\ud83d\ude00_", r"userId"),
+        1 => (r"gr\u00FC\u00DFe_\uD83D\uDE00_", r"user\u0049d"),
+        2 => (r"grüße_😀_", r"userId"),
+        _ => (r"\u0067rüße\u005f😀_", r"\u0075serId"),
+    };
+    out.push(b"{\"");
+    out.push(key.as_bytes());
+    out.push(b"\":\"");
+    out.push(before.as_bytes());
+    out.push_number(index / 4 % USER_COUNT);
+    out.push(b"\",\"value\":");
+    out.push_number(index % VALUE_PERIOD);
+    out.push(b".5}");
+}
+
+fn random_user(index: u64) -> u64 {
+    Random::new(1, 1).below(USER_COUNT, index)
+}
+
+fn random_value(index: u64) -> f64 {
+    Random::new(1, 2).fraction(index) * 1_000.0
+}
+
+fn cancelling(index: u64) -> usize {
+    usize::try_from(index % CANCELLING.len() as u64).expect("less than a length")
 }
 
 /// The JSON of one event, on the stack.
@@ -75,6 +170,13 @@ impl Event {
     #[inline]
     fn push_number(&mut self, number: u64) {
         self.push(itoa::Buffer::new().format(number).as_bytes());
+    }
+}
+
+impl Write for Event {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -102,7 +204,7 @@ impl EventTemplate {
 
     /// The longest that one request can be, in bytes.
     pub(crate) fn len_max(&self) -> usize {
-        self.before_length.len() + "96\r\n\r\n".len() + EVENT_LEN_MAX
+        self.before_length.len() + "128\r\n\r\n".len() + EVENT_LEN_MAX
     }
 
     /// Appends request `index` to `out` piece by piece.
@@ -123,6 +225,16 @@ impl EventTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: [Payload; 7] = [
+        Payload::Go,
+        Payload::Java,
+        Payload::Aiohttp,
+        Payload::Random,
+        Payload::Decimals,
+        Payload::Cancel,
+        Payload::Unicode,
+    ];
 
     fn request(payload: Payload, index: u64) -> String {
         let url = Url::parse("http://localhost:8080").unwrap();
@@ -175,18 +287,52 @@ mod tests {
 
     #[test]
     fn the_longest_event_fits() {
-        for payload in [Payload::Go, Payload::Java, Payload::Aiohttp] {
+        for payload in ALL {
             event(payload, u64::MAX);
             event(payload, 74_999);
         }
     }
 
     #[test]
+    fn one_user_is_spelled_in_four_ways() {
+        let spelled: Vec<_> = (0..4).map(|index| event(Payload::Unicode, index)).collect();
+        let read = |text: &String| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let users: Vec<_> = spelled
+            .iter()
+            .map(|text| read(text)["userId"].clone())
+            .collect();
+        assert!(users.iter().all(|user| user == "grüße_😀_0"), "{users:?}");
+        assert_eq!(
+            spelled
+                .iter()
+                .collect::<std::collections::HashSet<_>>()
+                .len(),
+            4
+        );
+        assert_eq!(
+            event(Payload::Cancel, 3),
+            r#"{"userId":"user_3","value":-1e308}"#
+        );
+        assert_eq!(
+            event(Payload::Decimals, 3),
+            r#"{"userId":"user_3","value":0.4}"#
+        );
+    }
+
+    #[test]
     fn users_are_as_many_as_the_challenge_says() {
-        for payload in [Payload::Go, Payload::Java, Payload::Aiohttp] {
+        for payload in ALL {
             let mut users = std::collections::HashSet::new();
             for index in 0..=USER_COUNT {
-                users.insert(event(payload, index).split('"').nth(3).unwrap().to_owned());
+                let event: serde_json::Value =
+                    serde_json::from_str(&event(payload, index)).unwrap();
+                users.insert(event["userId"].as_str().unwrap().to_owned());
+                let value: f64 = event["value"].to_string().parse().unwrap();
+                assert_eq!(
+                    value.to_bits(),
+                    payload.value(index).to_bits(),
+                    "{payload:?} {index}"
+                );
                 if [0, 1, USER_COUNT - 1, USER_COUNT].contains(&index) {
                     assert_eq!(
                         users.len() as u64,

@@ -1,73 +1,186 @@
 //! The report of a run, as text for people.
 //!
-//! What must hold: it says which model was run (closed loop); the accounts are shown whole, in
-//! every outcome; no percentile is shown that too few answers support.
+//! What must hold: it says which model was run; the accounts are shown whole, in every outcome; no
+//! percentile is shown that too few answers support.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::duration::short;
 use crate::latency::{BEYOND_MIN, Latency, PERCENTILES};
 use crate::ledger::Outcome;
+use crate::live;
 use crate::number::{approximate, bytes, grouped, rounded};
-use crate::plan::Plan;
+use crate::plan::{Overload, Pace, Plan, Schedule, Work};
+use crate::record::Threshold;
 use crate::tally::Tally;
+use crate::trial::Trial;
 use crate::url::Url;
 
 /// Writes the report of `plan` on `url` to `out`.
 ///
 /// # Errors
 /// As `out`.
-pub(crate) fn write(out: &mut dyn Write, url: &Url, plan: &Plan, tally: &Tally) -> io::Result<()> {
-    let (connections, depth) = (grouped(plan.used_connection_count()), plan.depth);
-    let elapsed = short(tally.elapsed());
+pub(crate) fn write(
+    out: &mut dyn Write,
+    url: &Url,
+    plan: &Plan,
+    trial: &Trial,
+    thresholds: &[Threshold],
+) -> io::Result<()> {
+    let keep = match plan.requests_per_connection {
+        None => "keep-alive".to_owned(),
+        Some(1) => "a connection for each request".to_owned(),
+        Some(most) => format!("{} requests per connection", grouped(most)),
+    };
     writeln!(
         out,
-        "Target      {url}      HTTP/1.1 plain, {}",
-        plan.address
+        "Target      {url}      HTTP/1.1 plain, {}, {keep}",
+        plan.place
     )?;
-    writeln!(
-        out,
-        "Load        closed loop, {connections} connections, depth {depth}, {}, {elapsed}",
-        plan.placement
-    )?;
+    writeln!(out, "Load        {}, {}", load(plan), time(trial))?;
+    write_verdict(out, trial)?;
     writeln!(out)?;
-    write_latency(out, &tally.latency)?;
+    write_times(out, trial)?;
     writeln!(out)?;
-    writeln!(out, "Rate        {}/s", grouped(rounded(tally.rate())))?;
-    writeln!(out, "{}", tally.ledger)?;
-    if tally.unsent > 0 {
-        writeln!(out, "Not sent    {}", grouped(tally.unsent))?;
+    write_rate(out, plan, trial)?;
+    writeln!(out, "{}", trial.measured.ledger)?;
+    write_unsent(out, &trial.tally)?;
+    write_traffic(out, trial)?;
+    write_parts(out, plan, trial)?;
+    write_server(out, trial)?;
+    if trial.rows.len() > 2 {
+        writeln!(out, "Timeline    {}", live::picture(&trial.rows))?;
     }
-    write_traffic(out, plan, tally)?;
-    if let Some(fault) = &tally.first_fault {
+    for threshold in thresholds {
+        let word = if threshold.pass { "kept" } else { "BREACHED" };
+        writeln!(out, "Condition   {word}: {}", threshold.expr)?;
+    }
+    if let Some(fault) = &trial.tally.first_fault {
         writeln!(out, "First fault {fault}")?;
     }
     Ok(())
 }
 
+/// Which load it was.
+fn load(plan: &Plan) -> String {
+    let (connections, depth) = (grouped(plan.used_connection_count()), plan.depth);
+    let rest = format!(
+        "{connections} connections, depth {depth}, {}",
+        plan.placement
+    );
+    match &plan.pace {
+        Pace::Closed { think: None } => format!("closed loop, {rest}"),
+        Pace::Closed { think: Some(think) } => {
+            let how = if think.exponential {
+                " exponential"
+            } else {
+                ""
+            };
+            format!("closed loop, {}{how} think time, {rest}", short(think.mean))
+        }
+        Pace::Open(open) => {
+            let rate = grouped(rounded(open.profile.mean_rate()));
+            let stages = match open.profile.stages.len() {
+                1 => String::new(),
+                count => format!(" on average over {count} stages"),
+            };
+            let schedule = match open.schedule {
+                Schedule::Pool => "pool",
+                Schedule::Conn => "per connection",
+            };
+            let overload = match open.overload {
+                Overload::Queue => String::new(),
+                Overload::Shed(time) => format!(", shed after {}", short(time)),
+                Overload::Drop => ", drop".into(),
+                Overload::Grow(most) => format!(", grow to {}", grouped(most)),
+            };
+            let arrival = open.arrival;
+            format!("open loop, {rate} req/s{stages} {arrival}, {schedule}{overload}, {rest}")
+        }
+    }
+}
+
+/// How long it was.
+fn time(trial: &Trial) -> String {
+    let elapsed = short(trial.tally.elapsed());
+    match trial.tally.warm.elapsed() {
+        Duration::ZERO => elapsed,
+        warm => format!("{elapsed} after {} warm-up", short(warm)),
+    }
+}
+
+fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
+    let evidence = &trial.evidence;
+    let mut parts = vec![trial.verdict.status.name().to_owned()];
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    parts.extend(
+        evidence
+            .achieved
+            .map(|ratio| format!("achieved {} of offered", percent(ratio))),
+    );
+    parts.extend(
+        evidence
+            .busy
+            .map(|busy| format!("client busiest thread {}", percent(busy))),
+    );
+    parts.extend(
+        evidence
+            .waited
+            .map(|waited| format!("waited for a CPU {}", percent(waited))),
+    );
+    let lag = trial.measured.lag.at(PERCENTILES[2]);
+    parts.extend(lag.map(|lag| format!("send lag p99 {}", short(lag))));
+    parts.extend(evidence.steady.map(|steady| {
+        if steady {
+            "steady".to_owned()
+        } else {
+            "NOT STEADY".to_owned()
+        }
+    }));
+    writeln!(out, "Verdict     {}", parts.join(" · "))?;
+    for reason in &trial.verdict.reasons {
+        writeln!(out, "            - {reason}")?;
+    }
+    Ok(())
+}
+
 /// The table of times, and what its last columns rest on.
-fn write_latency(out: &mut dyn Write, latency: &Latency) -> io::Result<()> {
+fn write_times(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     write!(out, "{:<14}{:>12}{:>10}", "", "count", "mean")?;
     for percentile in PERCENTILES {
         write!(out, "{:>9}", percentile.name)?;
     }
     writeln!(out, "{:>9}", "max")?;
-    let count = latency.count();
-    write!(
-        out,
-        "Service time  {:>12}{:>10}",
-        grouped(count),
-        short(latency.mean())
-    )?;
-    for percentile in PERCENTILES {
-        let time = latency.at(percentile).map_or_else(|| "-".into(), short);
-        write!(out, "{time:>9}")?;
+    let measured = &trial.measured;
+    let open = trial.evidence.open;
+    let intended = if open {
+        "intended send"
+    } else {
+        "answer before, or think time"
+    };
+    let rows = [
+        (
+            "Response time",
+            &measured.response,
+            format!("from {intended} to whole answer"),
+        ),
+        (
+            "Service time",
+            &measured.service,
+            "from send to whole answer".into(),
+        ),
+        (
+            "Send lag",
+            &measured.lag,
+            format!("from {intended} to send"),
+        ),
+    ];
+    for (name, latency, what) in rows {
+        write_row(out, name, latency)?;
+        writeln!(out, "   ({what})")?;
     }
-    writeln!(
-        out,
-        "{:>9}   (from send to whole answer)",
-        short(latency.max())
-    )?;
+    let count = measured.response.count();
     let mut shown = PERCENTILES
         .iter()
         .rev()
@@ -84,9 +197,46 @@ fn write_latency(out: &mut dyn Write, latency: &Latency) -> io::Result<()> {
     }
 }
 
+fn write_row(out: &mut dyn Write, name: &str, latency: &Latency) -> io::Result<()> {
+    let count = grouped(latency.count());
+    write!(out, "{name:<14}{count:>12}{:>10}", short(latency.mean()))?;
+    for percentile in PERCENTILES {
+        let time = latency.at(percentile).map_or_else(|| "-".into(), short);
+        write!(out, "{time:>9}")?;
+    }
+    write!(out, "{:>9}", short(latency.max()))
+}
+
+fn write_rate(out: &mut dyn Write, plan: &Plan, trial: &Trial) -> io::Result<()> {
+    let rate = grouped(rounded(trial.tally.rate(&trial.measured.ledger)));
+    match &plan.pace {
+        Pace::Open(open) => {
+            let offered = grouped(rounded(open.profile.mean_rate()));
+            writeln!(out, "Rate        {rate}/s of {offered}/s offered")
+        }
+        Pace::Closed { .. } => writeln!(out, "Rate        {rate}/s"),
+    }
+}
+
+/// What was due and not sent.
+fn write_unsent(out: &mut dyn Write, tally: &Tally) -> io::Result<()> {
+    let unsent = tally.unsent;
+    if unsent.sum() > 0 {
+        let [shed, dropped, queued] = [unsent.shed, unsent.dropped, unsent.queued].map(grouped);
+        writeln!(
+            out,
+            "Not sent    {shed} shed + {dropped} dropped + {queued} queued at end, though due"
+        )?;
+    }
+    if tally.unclaimed > 0 {
+        writeln!(out, "Not sent    {}", grouped(tally.unclaimed))?;
+    }
+    Ok(())
+}
+
 /// Status codes, bytes and connections.
-fn write_traffic(out: &mut dyn Write, plan: &Plan, tally: &Tally) -> io::Result<()> {
-    let ledger = &tally.ledger;
+fn write_traffic(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
+    let (ledger, traffic) = (&trial.measured.ledger, &trial.tally.traffic);
     let statuses = ledger
         .statuses()
         .map(|(status, count)| format!("{status}: {}", grouped(count)));
@@ -94,51 +244,125 @@ fn write_traffic(out: &mut dyn Write, plan: &Plan, tally: &Tally) -> io::Result<
     if statuses.is_empty() {
         statuses.push_str("none");
     }
-    let seconds = tally.elapsed().as_secs_f64();
+    let seconds = (trial.tally.elapsed() + trial.tally.warm.elapsed()).as_secs_f64();
     let per_second = if seconds > 0.0 {
-        approximate(ledger.bytes_in) / seconds
+        approximate(traffic.bytes_in) / seconds
     } else {
         0.0
     };
-    let (received, sent) = (bytes(ledger.bytes_in), bytes(ledger.bytes_out));
+    let (received, sent) = (bytes(traffic.bytes_in), bytes(traffic.bytes_out));
     let speed = bytes(rounded(per_second));
     writeln!(
         out,
         "Status      {statuses}      Bytes in {received} ({speed}/s), out {sent}"
     )?;
-    let reconnects = ledger
-        .connected
-        .saturating_sub(plan.used_connection_count());
     write!(
         out,
         "Connections opened {}, {} reconnects, {} failed attempts",
-        grouped(ledger.connected),
-        grouped(reconnects),
-        grouped(ledger.connect_failed)
+        grouped(traffic.connected),
+        grouped(traffic.reconnects),
+        grouped(traffic.connect_failed)
     )?;
-    if ledger.surplus > 0 {
+    if traffic.connected > 0 {
+        write!(out, ", {} to connect", short(trial.tally.connect.mean()))?;
+    }
+    if traffic.surplus > 0 {
         write!(
             out,
             ", {} with bytes nobody asked for",
-            grouped(ledger.surplus)
+            grouped(traffic.surplus)
         )?;
+    }
+    writeln!(out)
+}
+
+/// Templates and stages by themselves.
+fn write_parts(out: &mut dyn Write, plan: &Plan, trial: &Trial) -> io::Result<()> {
+    let line =
+        |out: &mut dyn Write, kind: &str, name: &str, sent: u64, errors: u64, latency: &Latency| {
+            let at = |at: usize| {
+                latency
+                    .at(PERCENTILES[at])
+                    .map_or_else(|| "-".into(), short)
+            };
+            writeln!(
+                out,
+                "{kind:<12}{name}: {} sent, {} errors, p50 {}, p99 {}, p99.9 {}, max {}",
+                grouped(sent),
+                grouped(errors),
+                at(0),
+                at(2),
+                at(3),
+                short(latency.max())
+            )
+        };
+    if let Work::Mix(mix) = &plan.work {
+        for (kind, accounts) in mix.kinds().iter().zip(&trial.tally.templates) {
+            let ledger = &accounts.ledger;
+            line(
+                out,
+                "Template",
+                &kind.name,
+                ledger.sent,
+                ledger.errors(),
+                &accounts.response,
+            )?;
+        }
+    }
+    if let Pace::Open(open) = &plan.pace
+        && open.profile.stages.len() > 1
+    {
+        for (stage, accounts) in open.profile.stages.iter().zip(&trial.tally.phases[1..]) {
+            let ledger = &accounts.ledger;
+            line(
+                out,
+                "Stage",
+                &stage.name,
+                ledger.sent,
+                ledger.errors(),
+                &accounts.response,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn write_server(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
+    let Some(server) = &trial.server else {
+        return Ok(());
+    };
+    write!(
+        out,
+        "Server      {}: {:.2} CPUs",
+        server.source, server.cpu_util
+    )?;
+    if let Some(micros) = server.cpu_us_per_request {
+        write!(out, ", {micros:.2} µs CPU/req")?;
+    }
+    if let Some(switches) = server.ctx_switches_per_request {
+        write!(out, ", {switches:.3} context switches/req")?;
+    }
+    if let Some(rss) = server.rss_peak {
+        write!(out, ", RSS at most {}", bytes(rss))?;
     }
     writeln!(out)
 }
 
 /// What went wrong in a run, each as a clause; nothing when all is well.
 pub(crate) fn faults(tally: &Tally) -> Vec<String> {
-    let count = |outcome| tally.ledger.count(outcome);
+    let ledger = &tally.measured().ledger;
+    let count = |outcome| ledger.count(outcome);
     let unknown = count(Outcome::Timeout) + count(Outcome::Reset) + count(Outcome::InFlightAtEnd);
     let all = [
         (count(Outcome::BadStatus), "answered with another status"),
+        (count(Outcome::BadBody), "answered with another content"),
         (
             count(Outcome::Malformed),
             "answered with bytes that are no response",
         ),
         (unknown, "without an answer, their outcome unknown"),
-        (tally.unsent, "never sent"),
-        (tally.ledger.surplus, "surplus answers nobody asked for"),
+        (tally.unclaimed, "never sent"),
+        (tally.traffic.surplus, "surplus answers nobody asked for"),
     ];
     let wrong = all.into_iter().filter(|(count, _)| *count > 0);
     wrong

@@ -1,188 +1,261 @@
-//! `loadgen run`: one load on one URL; [`perform`]: what every command does with its plan.
+//! `loadgen run`: one load on one URL, judged and reported.
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use crate::cli::{Body, Run};
+use crate::cli::{Format, Load, Machine, Output, Run};
 use crate::descriptors;
-use crate::engine;
 use crate::exit::{Exit, Failure};
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::Outcome;
 use crate::number::grouped;
-use crate::plan::{Expected, Limit, Plan, Work};
-use crate::progress::Progress;
+use crate::page;
+use crate::plan::{Overload, Plan};
+use crate::record::{Record, Threshold};
 use crate::report;
+use crate::result;
 use crate::tally::Tally;
-use crate::template::Template;
+use crate::trial::{self, Trial};
 use crate::url::Url;
-use crate::watch::Watch;
-
-/// How long a run takes that was told neither a time nor a number of requests.
-const DEFAULT_TIME: Duration = Duration::from_secs(10);
+use crate::verdict::Status;
 
 /// Runs a load; the report goes to `out`.
 ///
 /// # Errors
 /// When there is no report, or only a part of one.
 pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let body = run.body.as_ref().map(|Body(bytes)| bytes.as_slice());
-    let template = Template::new(&run.method, &run.url, &run.headers, body);
-    let limit = match run.requests {
-        Some(count) => Limit::Requests(count),
-        None => Limit::Time(run.duration.unwrap_or(DEFAULT_TIME)),
-    };
-    let placement = run.machine.placement();
-    let placement = placement.map_err(|line| Failure::new(Exit::Usage, line))?;
-    let most = run.connections.min(run.requests.unwrap_or(u64::MAX));
-    descriptors::make_room(most, placement.shard_count())?;
-    let plan = Plan {
-        address: reach(&run.url)?,
-        work: Work::Same {
-            template,
-            head: run.method == "HEAD",
-        },
-        limit,
-        connection_count: run.connections,
-        depth: run.pipeline,
-        timeout: run.machine.timeout,
-        expected: Expected::Success,
-        placement,
-    };
-    let tally = perform(&plan, &run.url, out)?;
-    if tally.ledger.sent == 0 {
-        return Err(Failure::new(
-            Exit::Failed,
-            why_nothing_was_sent(&plan, &tally),
-        ));
+    let (load, output) = (&run.load, &run.output);
+    let mut plan = prepare(load, &run.url)?;
+    plan.interval = output.interval;
+    let outputs = output
+        .open()
+        .map_err(|line| Failure::new(Exit::Usage, line))?;
+    let watch = trial::watch(&plan);
+    let trial = trial::run(&plan, outputs, load.machine.server_pid, watch)?;
+    let offered = crate::result::offered_rate(&plan);
+    let conditions = output.conditions.iter();
+    let thresholds: Vec<_> = conditions.map(|one| one.judge(&trial, offered)).collect();
+    let exit = judge(&trial, &thresholds, output.allow_invalid);
+    let label = output.label.as_deref();
+    let record = result::record(load, &run.url, &plan, &trial, thresholds, label, exit);
+    publish(output, &run.url, &plan, &trial, &record, out)?;
+    if let Exit::Interrupted { .. } = exit {
+        let line = "interrupted: the report is partial and nothing was judged";
+        return Err(Failure::new(exit, line));
     }
-    Ok(judge(&tally))
+    if trial.measured.ledger.sent == 0 {
+        let line = why_nothing_was_sent(&plan, &trial.tally);
+        return Err(Failure::new(Exit::Failed, line));
+    }
+    Ok(exit)
 }
 
-fn why_nothing_was_sent(plan: &Plan, tally: &Tally) -> String {
-    let (opened, most) = (tally.ledger.connected, plan.used_connection_count());
-    let opened = format!(
-        "opened {} of {} connections",
-        grouped(opened),
-        grouped(most)
-    );
-    match (plan.limit, &tally.first_fault) {
-        (_, Some(fault)) => format!("no request was sent: {opened}: {fault}"),
-        (Limit::Time(time), None) => {
-            format!("no request was sent: {opened} within {time:?}; give a longer -d or fewer -c")
-        }
-        (Limit::Requests(_), None) => format!("no request was sent: {opened}"),
-    }
+/// The plan of a load on `url`, whose server is there.
+///
+/// # Errors
+/// When it is not, or the command line is at fault.
+pub(crate) fn prepare(load: &Load, url: &Url) -> Result<Plan, Failure> {
+    let wrong = |line| Failure::new(Exit::Usage, line);
+    let threads = load.machine.placement().map_err(wrong)?.shard_count();
+    let most = match load.overload {
+        Overload::Grow(most) => most,
+        _ => load.connections.min(load.requests.unwrap_or(u64::MAX)),
+    };
+    descriptors::make_room(most, threads)?;
+    let address = reach(url, &load.machine)?;
+    load.plan(url, address).map_err(wrong)
 }
 
-/// The address of the server, which accepts connections.
+/// The address of the server, which accepts connections. Over a Unix socket the URL's own address
+/// is not used, and need not exist.
 ///
 /// # Errors
 /// When it does not.
-pub(crate) fn reach(url: &Url) -> Result<SocketAddr, Failure> {
-    let refused = |error| Failure::new(Exit::Failed, format!("cannot connect to {url}: {error}"));
-    url.reach().map_err(refused)
+pub(crate) fn reach(url: &Url, machine: &Machine) -> Result<SocketAddr, Failure> {
+    let refused = |place: &str, error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot connect to {place}: {error}"))
+    };
+    match &machine.unix {
+        None => url
+            .reach()
+            .map_err(|error| refused(&url.to_string(), error)),
+        Some(path) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Ok(SocketAddr::from(([0, 0, 0, 0], 0))),
+            Err(error) => Err(refused(&path.display().to_string(), error)),
+        },
+    }
 }
 
-/// Runs a plan with a progress bar, writes its report and checks its accounts.
-///
-/// # Errors
-/// When the shards cannot start, a signal ended the run, or the accounts do not add up; in the
-/// latter two cases the report is written.
-pub(crate) fn perform(plan: &Plan, url: &Url, out: &mut dyn Write) -> Result<Tally, Failure> {
-    let watch = Arc::new(Watch::new(plan.placement.shard_count()));
-    let failed = |error: String| Failure::new(Exit::Failed, error);
-    watch
-        .listen()
-        .map_err(|error| failed(format!("cannot listen to signals: {error}")))?;
-    let progress = Progress::start(plan.limit, &watch);
-    let tally = engine::run(plan.clone(), &watch)
-        .map_err(|error| failed(in_our_options(&error.to_string())))?;
-    drop(progress);
-    report::write(out, url, plan, &tally)?;
-    if !engine::is_balanced(plan.limit, &tally) {
-        let line = "loadgen's own accounts do not add up: this is a bug, trust no figure above";
-        return Err(Failure::new(Exit::Unbalanced, line));
+/// Writes everything that was asked for.
+fn publish(
+    output: &Output,
+    url: &Url,
+    plan: &Plan,
+    trial: &Trial,
+    record: &Record,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let json = serde_json::to_vec_pretty(record).expect("a record is plain data");
+    let write = |path: &std::path::Path, bytes: &[u8]| {
+        std::fs::write(path, bytes)
+            .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))
+    };
+    if let Some(path) = &output.result {
+        write(path, &json)?;
     }
-    match watch.signal() {
-        Some(signal) => {
-            let line = "interrupted: the report is partial and nothing was judged";
-            Err(Failure::new(Exit::Interrupted { signal }, line))
+    if let Some(path) = &output.hdr {
+        write(path, record.latency.response.hdr_v2.as_bytes())?;
+    }
+    if let Some(path) = &output.html {
+        write(path, page::write(std::slice::from_ref(record)).as_bytes())?;
+    }
+    match output.format {
+        Format::Text => report::write(out, url, plan, trial, &record.thresholds)?,
+        Format::Json => {
+            out.write_all(&json)?;
+            writeln!(out)?;
         }
-        None => Ok(tally),
+    }
+    Ok(())
+}
+
+fn why_nothing_was_sent(plan: &Plan, tally: &Tally) -> String {
+    let (opened, most) = (tally.traffic.connected, plan.used_connection_count());
+    let opened = format!(
+        "no request was sent: opened {} of {} connections",
+        grouped(opened),
+        grouped(most)
+    );
+    match &tally.first_fault {
+        Some(fault) => format!("{opened}: {fault}"),
+        None => format!("{opened}; give a longer -d"),
     }
 }
 
-/// The same advice for loadgen: what other programs on sunstar call `--smp` is `-t` here.
-fn in_our_options(message: &str) -> String {
-    message.replace("--smp", "-t or --cpus")
-}
-
-/// How a run has ended: wrong answers weigh more than missing ones.
-fn judge(tally: &Tally) -> Exit {
-    let Ledger {
-        surplus,
-        connect_failed,
-        ..
-    } = tally.ledger;
-    let count = |outcome| tally.ledger.count(outcome);
-    let wrong = count(Outcome::BadStatus) + count(Outcome::Malformed) + surplus;
-    let missing = count(Outcome::Timeout) + count(Outcome::Reset) + connect_failed + tally.unsent;
-    match (wrong, missing, tally.ledger.answered()) {
+/// How a run has ended: wrong answers weigh more than missing ones, these more than conditions,
+/// and these more than doubts about the figures.
+fn judge(trial: &Trial, thresholds: &[Threshold], allow_invalid: bool) -> Exit {
+    let tally = &trial.tally;
+    let count = |outcome| {
+        let phases = tally.phases.iter();
+        phases.map(|phase| phase.ledger.count(outcome)).sum::<u64>()
+    };
+    let answered: u64 = tally
+        .phases
+        .iter()
+        .map(|phase| phase.ledger.answered())
+        .sum();
+    let wrong = count(Outcome::BadStatus)
+        + count(Outcome::BadBody)
+        + count(Outcome::Malformed)
+        + tally.traffic.surplus;
+    let missing = count(Outcome::Timeout)
+        + count(Outcome::Reset)
+        + tally.traffic.connect_failed
+        + tally.unclaimed;
+    if let Some(signal) = trial.signal {
+        return Exit::Interrupted { signal };
+    }
+    match (wrong, missing, answered) {
         (1.., _, _) => Exit::Unverified,
         (0, 1.., _) | (0, 0, 0) => Exit::Failed,
-        (0, 0, _) => Exit::Fine,
+        _ if thresholds.iter().any(|threshold| !threshold.pass) => Exit::Breached,
+        _ if allow_invalid => Exit::Fine,
+        _ if trial.verdict.status == Status::Invalid => Exit::Invalid,
+        _ if trial.evidence.steady == Some(false) => Exit::Unsteady,
+        _ => Exit::Fine,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::Batch;
+    use crate::moment::Moment;
+    use crate::verdict::{Evidence, Verdict};
 
-    #[test]
-    fn advice_names_options_that_exist() {
-        let advice = in_our_options("cannot make a ring (start fewer shards (--smp))");
-        assert_eq!(
-            advice,
-            "cannot make a ring (start fewer shards (-t or --cpus))"
-        );
+    fn judged(outcomes: &[Outcome], spoil: impl FnOnce(&mut Trial)) -> Exit {
+        let mut tally = Tally::new(2, 1);
+        let batch = Batch {
+            intended: Moment(0),
+            sent: Moment(0),
+            count: 1,
+            phase: 1,
+            template: 0,
+        };
+        for &outcome in outcomes {
+            tally.settle(&batch, outcome, 1);
+        }
+        let evidence = Evidence::default();
+        let mut trial = Trial {
+            measured: tally.measured(),
+            tally,
+            rows: Vec::new(),
+            started: std::time::SystemTime::UNIX_EPOCH,
+            signal: None,
+            server: None,
+            verdict: Verdict::of(&evidence),
+            evidence,
+        };
+        spoil(&mut trial);
+        judge(&trial, &[], false)
     }
 
     #[test]
     fn wrong_answers_weigh_more_than_missing_ones() {
-        let judged = |outcomes: &[Outcome]| {
-            let mut tally = Tally::new();
-            for &outcome in outcomes {
-                tally.ledger.settle(outcome, 1);
-            }
-            judge(&tally)
-        };
+        use Outcome::{BadBody, BadStatus, InFlightAtEnd, Malformed, Ok, Reset, Timeout};
+        let judged = |outcomes: &[Outcome]| judged(outcomes, |_| {});
         assert_eq!(judged(&[]), Exit::Failed, "no answer at all");
-        assert_eq!(judged(&[Outcome::Ok]), Exit::Fine);
-        assert_eq!(judged(&[Outcome::Ok, Outcome::InFlightAtEnd]), Exit::Fine);
-        assert_eq!(judged(&[Outcome::Ok, Outcome::Timeout]), Exit::Failed);
-        assert_eq!(judged(&[Outcome::Ok, Outcome::Reset]), Exit::Failed);
+        assert_eq!(judged(&[Ok]), Exit::Fine);
+        assert_eq!(judged(&[Ok, InFlightAtEnd]), Exit::Fine);
+        assert_eq!(judged(&[Ok, Timeout]), Exit::Failed);
+        assert_eq!(judged(&[Ok, Reset]), Exit::Failed);
+        assert_eq!(judged(&[BadStatus, Reset]), Exit::Unverified);
+        assert_eq!(judged(&[Ok, BadBody]), Exit::Unverified);
+        assert_eq!(judged(&[Ok, Malformed]), Exit::Unverified);
+    }
+
+    #[test]
+    fn a_run_that_sent_nothing_says_why() {
+        let plan = crate::plan::samples::closed(3);
+        let mut tally = Tally::new(2, 1);
+        let why = why_nothing_was_sent(&plan, &tally);
         assert_eq!(
-            judged(&[Outcome::BadStatus, Outcome::Reset]),
-            Exit::Unverified
+            why,
+            "no request was sent: opened 0 of 3 connections; give a longer -d"
         );
-        assert_eq!(judged(&[Outcome::Ok, Outcome::Malformed]), Exit::Unverified);
+        tally.note_connect_failed(&std::io::ErrorKind::ConnectionRefused.into());
+        let why = why_nothing_was_sent(&plan, &tally);
+        assert!(
+            why.ends_with("0 of 3 connections: cannot connect: connection refused"),
+            "{why}"
+        );
     }
 
     #[test]
     fn what_concerns_no_request_counts_too() {
-        let judged = |spoil: fn(&mut Tally)| {
-            let mut tally = Tally::new();
-            tally.ledger.settle(Outcome::Ok, 1);
-            spoil(&mut tally);
-            judge(&tally)
-        };
-        assert_eq!(judged(|tally| tally.ledger.surplus = 1), Exit::Unverified);
+        let judged = |spoil: fn(&mut Trial)| judged(&[Outcome::Ok], spoil);
         assert_eq!(
-            judged(|tally| tally.ledger.connect_failed = 1),
+            judged(|trial| trial.tally.traffic.surplus = 1),
+            Exit::Unverified
+        );
+        assert_eq!(
+            judged(|trial| trial.tally.traffic.connect_failed = 1),
             Exit::Failed
         );
-        assert_eq!(judged(|tally| tally.unsent = 1), Exit::Failed);
+        assert_eq!(judged(|trial| trial.tally.unclaimed = 1), Exit::Failed);
+        assert_eq!(
+            judged(|trial| trial.verdict.status = Status::Invalid),
+            Exit::Invalid
+        );
+        assert_eq!(
+            judged(|trial| trial.verdict.status = Status::Suspect),
+            Exit::Fine
+        );
+        assert_eq!(
+            judged(|trial| trial.evidence.steady = Some(false)),
+            Exit::Unsteady
+        );
+        let stopped = judged(|trial| trial.signal = Some(2));
+        assert_eq!(stopped, Exit::Interrupted { signal: 2 });
     }
 }

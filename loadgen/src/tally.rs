@@ -1,64 +1,196 @@
 //! [`Tally`]: what a run has come to, on one shard or on all.
+//!
+//! What must hold: a request is entered in the phase in which it was due, whenever it ends, so
+//! that the books of every phase close.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::accounts::{Accounts, Batch, TemplateAccounts};
+use crate::health::Health;
+use crate::interval::Interval;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Outcome};
+use crate::moment::Moment;
+use crate::number::approximate;
+
+/// Bytes and connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Bytes received.
+    pub(crate) bytes_in: u64,
+    /// Bytes handed to connections.
+    pub(crate) bytes_out: u64,
+    /// Connections that came to stand.
+    pub(crate) connected: u64,
+    /// Of these, those that took the place of another.
+    pub(crate) reconnects: u64,
+    /// Attempts to connect that failed.
+    pub(crate) connect_failed: u64,
+    /// Of these, those for want of a descriptor or a port: the generator's own limits.
+    pub(crate) exhausted: u64,
+    /// Connections on which bytes came that no request had asked for.
+    pub(crate) surplus: u64,
+}
+
+/// Requests of an open loop that were due and never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    /// Given up since they had waited too long for a connection (`--overload shed`).
+    pub(crate) shed: u64,
+    /// Given up since no connection was free (`--overload drop`).
+    pub(crate) dropped: u64,
+    /// Still waiting for a connection at the end.
+    pub(crate) queued: u64,
+}
+
+impl Unsent {
+    /// All of them.
+    pub(crate) fn sum(self) -> u64 {
+        self.shed + self.dropped + self.queued
+    }
+}
 
 /// The accounts of a run.
 pub(crate) struct Tally {
-    /// What became of each request.
-    pub(crate) ledger: Ledger,
-    /// How long the answers took, whatever their status.
-    pub(crate) latency: Latency,
-    /// Requests that were to be sent and were not.
-    pub(crate) unsent: u64,
-    /// When the first request was sent.
-    pub(crate) first_sent: Option<Instant>,
-    /// When the last whole answer came.
-    pub(crate) last_answer: Option<Instant>,
+    /// By phase; the first is the warm-up, which no report counts in.
+    pub(crate) phases: Vec<Accounts>,
+    /// By template, if there is more than one; without the warm-up.
+    pub(crate) templates: Vec<TemplateAccounts>,
+    /// The interval of the timeline that is under way.
+    pub(crate) interval: Interval,
+    /// Of the whole run, warm-up included.
+    pub(crate) traffic: Traffic,
+    /// How long connections took to stand.
+    pub(crate) connect: Latency,
+    /// Due and not sent, without the warm-up.
+    pub(crate) unsent: Unsent,
+    /// Requests of a run by number that nobody was left to send.
+    pub(crate) unclaimed: u64,
+    /// When the first request that counts was sent.
+    pub(crate) first_sent: Option<Moment>,
+    /// When the last whole answer to one came.
+    pub(crate) last_answer: Option<Moment>,
+    /// When the warm-up ended.
+    pub(crate) warm: Moment,
     /// What the first fault was.
     pub(crate) first_fault: Option<String>,
+    /// How the shards themselves fared.
+    pub(crate) health: Vec<Health>,
 }
 
 impl Tally {
-    /// Empty accounts.
-    pub(crate) fn new() -> Tally {
+    /// Empty accounts for so many phases, the warm-up included, and templates.
+    pub(crate) fn new(phases: usize, templates: usize) -> Tally {
+        let templates = if templates > 1 { templates } else { 0 };
         Tally {
-            ledger: Ledger::new(),
-            latency: Latency::new(),
-            unsent: 0,
+            phases: vec![Accounts::new(); phases],
+            templates: vec![TemplateAccounts::new(); templates],
+            interval: Interval::default(),
+            traffic: Traffic::default(),
+            connect: Latency::new(),
+            unsent: Unsent::default(),
+            unclaimed: 0,
             first_sent: None,
             last_answer: None,
+            warm: Moment::START,
             first_fault: None,
+            health: Vec::new(),
         }
     }
 
-    /// Enters that `count` requests of `len` bytes in all were sent at `now`.
-    #[inline]
-    pub(crate) fn note_sent(&mut self, count: u64, len: usize, now: Instant) {
-        self.ledger.sent += count;
-        self.ledger.bytes_out += len as u64;
-        self.first_sent.get_or_insert(now);
+    /// All phases but the warm-up together.
+    pub(crate) fn measured(&self) -> Accounts {
+        let mut sum = Accounts::new();
+        self.phases[1..].iter().for_each(|phase| sum.merge(phase));
+        sum
     }
 
-    /// Enters a whole answer to a request that was sent at `sent`.
+    /// Enters that a batch was sent, `len` bytes.
     #[inline]
-    pub(crate) fn note_answer(&mut self, status: u16, ok: bool, sent: Instant, now: Instant) {
-        self.ledger.note_status(status);
-        self.ledger
-            .settle(if ok { Outcome::Ok } else { Outcome::BadStatus }, 1);
-        self.latency.record(now.saturating_duration_since(sent));
-        self.last_answer = Some(now);
-        if !ok {
-            self.note_fault(|| format!("an answer had status {status}"));
+    pub(crate) fn note_sent(&mut self, batch: &Batch, len: usize) {
+        self.traffic.bytes_out += len as u64;
+        self.phases[usize::from(batch.phase)].note_sent(batch);
+        if let Some(template) = self.template_of(batch) {
+            template.ledger.sent += u64::from(batch.count);
         }
+        if batch.phase > 0 {
+            self.interval.sent += u64::from(batch.count);
+            self.first_sent.get_or_insert(batch.sent);
+        }
+    }
+
+    /// Enters `count` whole answers to requests of a batch.
+    #[inline]
+    pub(crate) fn note_answers(
+        &mut self,
+        batch: &Batch,
+        status: u16,
+        outcome: Outcome,
+        now: Moment,
+        count: u64,
+    ) {
+        self.settle(batch, outcome, count);
+        self.phases[usize::from(batch.phase)]
+            .ledger
+            .note_status(status, count);
+        self.note_times(batch, now, count);
+        if let Some(template) = self.template_of(batch) {
+            template.ledger.note_status(status, count);
+        }
+        if batch.phase > 0 {
+            self.last_answer = Some(now);
+        }
+    }
+
+    /// Enters that `count` requests of a batch have waited too long.
+    pub(crate) fn note_timeouts(&mut self, batch: &Batch, now: Moment, count: u64) {
+        self.settle(batch, Outcome::Timeout, count);
+        self.note_times(batch, now, count);
+    }
+
+    /// Enters the outcome of `count` requests of a batch.
+    #[inline]
+    pub(crate) fn settle(&mut self, batch: &Batch, outcome: Outcome, count: u64) {
+        self.phases[usize::from(batch.phase)]
+            .ledger
+            .settle(outcome, count);
+        if let Some(template) = self.template_of(batch) {
+            template.ledger.settle(outcome, count);
+        }
+        if batch.phase > 0 {
+            self.interval.settle(outcome, count);
+        }
+    }
+
+    #[inline]
+    fn note_times(&mut self, batch: &Batch, now: Moment, count: u64) {
+        self.phases[usize::from(batch.phase)].note_times(batch, now, count);
+        if batch.phase > 0 {
+            self.interval.record(now.since(batch.intended), count);
+        }
+        if let Some(template) = self.template_of(batch) {
+            template.response.record(now.since(batch.intended), count);
+        }
+    }
+
+    #[inline]
+    fn template_of(&mut self, batch: &Batch) -> Option<&mut TemplateAccounts> {
+        let counts = batch.phase > 0;
+        self.templates
+            .get_mut(usize::from(batch.template))
+            .filter(|_| counts)
     }
 
     /// Enters an attempt to connect that failed.
     pub(crate) fn note_connect_failed(&mut self, error: &io::Error) {
-        self.ledger.connect_failed += 1;
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable};
+        self.traffic.connect_failed += 1;
+        // EMFILE and ENFILE have no kind of their own.
+        let descriptors = matches!(error.raw_os_error(), Some(23 | 24));
+        if descriptors || matches!(error.kind(), AddrInUse | AddrNotAvailable) {
+            self.traffic.exhausted += 1;
+        }
         self.note_fault(|| format!("cannot connect: {error}"));
     }
 
@@ -69,28 +201,61 @@ impl Tally {
 
     /// Adds another shard's accounts.
     pub(crate) fn merge(&mut self, other: Tally) {
-        self.ledger.merge(&other.ledger);
-        self.latency.merge(&other.latency);
-        self.unsent += other.unsent;
+        for (mine, theirs) in self.phases.iter_mut().zip(&other.phases) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.templates.iter_mut().zip(&other.templates) {
+            mine.merge(theirs);
+        }
+        self.merge_traffic(&other);
+        self.connect.merge(&other.connect);
         self.first_sent = self.first_sent.into_iter().chain(other.first_sent).min();
         self.last_answer = self.last_answer.max(other.last_answer);
+        self.warm = self.warm.max(other.warm);
         self.first_fault = self.first_fault.take().or(other.first_fault);
+        self.health.extend(other.health);
     }
 
-    /// From the first request to the last answer.
+    fn merge_traffic(&mut self, other: &Tally) {
+        let (mine, theirs) = (&mut self.traffic, &other.traffic);
+        mine.bytes_in += theirs.bytes_in;
+        mine.bytes_out += theirs.bytes_out;
+        mine.connected += theirs.connected;
+        mine.reconnects += theirs.reconnects;
+        mine.connect_failed += theirs.connect_failed;
+        mine.exhausted += theirs.exhausted;
+        mine.surplus += theirs.surplus;
+        self.unsent.shed += other.unsent.shed;
+        self.unsent.dropped += other.unsent.dropped;
+        self.unsent.queued += other.unsent.queued;
+        self.unclaimed += other.unclaimed;
+    }
+
+    /// Whether the books of all phases, templates included, close.
+    pub(crate) fn is_balanced(&self) -> bool {
+        let templates = self.templates.iter().map(|template| template.ledger.sent);
+        let measured: u64 = self.phases[1..].iter().map(|phase| phase.ledger.sent).sum();
+        let all_sent = self.templates.is_empty() || templates.sum::<u64>() == measured;
+        let closed = self
+            .templates
+            .iter()
+            .all(|template| template.ledger.is_balanced());
+        all_sent && closed && self.phases.iter().all(Accounts::is_balanced)
+    }
+
+    /// From the first request that counts to the last answer.
     pub(crate) fn elapsed(&self) -> Duration {
         match (self.first_sent, self.last_answer) {
-            (Some(first), Some(last)) => last.saturating_duration_since(first),
+            (Some(first), Some(last)) => Duration::from_nanos(last.since(first)),
             _ => Duration::ZERO,
         }
     }
 
-    /// Whole answers per second.
-    pub(crate) fn rate(&self) -> f64 {
+    /// Whole answers of `ledger` per second.
+    pub(crate) fn rate(&self, ledger: &Ledger) -> f64 {
         let seconds = self.elapsed().as_secs_f64();
-        let answered = crate::number::approximate(self.ledger.answered());
         if seconds > 0.0 {
-            answered / seconds
+            approximate(ledger.answered()) / seconds
         } else {
             0.0
         }
@@ -100,27 +265,63 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sunstar::runtime::{Config, Placement, now, run_on_all_shards};
+
+    fn batch(intended: u64, phase: u16) -> Batch {
+        Batch {
+            intended: Moment(intended),
+            sent: Moment(intended),
+            count: 1,
+            phase,
+            template: 1,
+        }
+    }
 
     #[test]
     fn shards_are_merged_into_one_span_of_time() {
-        let config = Config::new(Placement::unpinned(1));
-        run_on_all_shards(&config, |_| async {
-            let start = now();
-            let at = |second| start + Duration::from_secs(second);
-            let mut sum = Tally::new();
-            assert_eq!((sum.elapsed(), sum.rate().to_bits()), (Duration::ZERO, 0));
-            for (first, last, status) in [(2, 5, 500), (1, 3, 200)] {
-                let mut tally = Tally::new();
-                tally.note_sent(1, 100, at(first));
-                tally.note_answer(status, status == 200, at(first), at(last));
-                sum.merge(tally);
-            }
-            assert_eq!((sum.elapsed(), sum.rate()), (Duration::from_secs(4), 0.5));
-            assert_eq!((sum.ledger.sent, sum.ledger.bytes_out), (2, 200));
-            assert_eq!(sum.first_fault.as_deref(), Some("an answer had status 500"));
-            assert!(sum.ledger.is_balanced() && sum.latency.count() == 2);
-        })
-        .unwrap();
+        let second = 1_000_000_000;
+        let mut sum = Tally::new(2, 2);
+        let nothing = sum.measured().ledger;
+        assert_eq!(
+            (sum.elapsed(), sum.rate(&nothing).to_bits()),
+            (Duration::ZERO, 0)
+        );
+        for (first, last, outcome) in [(2, 5, Outcome::BadStatus), (1, 3, Outcome::Ok)] {
+            let mut tally = Tally::new(2, 2);
+            let batch = batch(first * second, 1);
+            tally.note_sent(&batch, 100);
+            tally.note_answers(&batch, 200, outcome, Moment(last * second), 1);
+            sum.merge(tally);
+        }
+        let measured = sum.measured();
+        assert_eq!(sum.elapsed(), Duration::from_secs(4));
+        assert!((sum.rate(&measured.ledger) - 0.5).abs() < 1e-9);
+        assert_eq!((measured.ledger.sent, sum.traffic.bytes_out), (2, 200));
+        assert_eq!(sum.templates[1].ledger.sent, 2);
+        assert!(sum.is_balanced() && measured.response.count() == 2);
+        sum.templates[0].ledger.sent += 1;
+        assert!(
+            !sum.is_balanced(),
+            "a template's request that no phase knows"
+        );
+    }
+
+    #[test]
+    fn the_warm_up_is_kept_apart() {
+        let mut tally = Tally::new(2, 2);
+        tally.note_sent(&batch(1, 0), 10);
+        tally.note_timeouts(&batch(1, 0), Moment(5), 1);
+        assert_eq!(
+            (tally.phases[0].ledger.sent, tally.measured().ledger.sent),
+            (1, 0)
+        );
+        assert_eq!(
+            (
+                tally.first_sent,
+                tally.interval.sent,
+                tally.templates[1].ledger.sent
+            ),
+            (None, 0, 0)
+        );
+        assert!(tally.is_balanced());
     }
 }

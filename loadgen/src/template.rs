@@ -87,6 +87,11 @@ impl Template {
         Template { bytes }
     }
 
+    /// A request as it is.
+    pub(crate) fn verbatim(bytes: Vec<u8>) -> Template {
+        Template { bytes }
+    }
+
     /// The bytes of one request.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -109,7 +109,11 @@ fn an_honest_server_is_exact_for_every_payload() {
     for (payload, verdict) in all {
         let counted = shared(Counted::default());
         let toy = Toy::start(move |request| honest(&counted, request));
-        let ended = challenge(&toy, "3001", &["--payload", payload, "-t", "2"]);
+        let ended = challenge(
+            &toy,
+            "3001",
+            &["--payload", payload, "-t", "2", "--poll-stats", "0"],
+        );
         ended.expect(0, &[verdict, "Sent 3,001 = 3,001 ok", "Rate ", "p99"]);
         assert_eq!(
             toy.request_count(),
@@ -287,4 +291,60 @@ fn stats_that_do_not_come_are_no_verdict() {
     ended.expect(1, &[]);
     let said = format!("no answer to GET {} within 1s", toy.url("/stats"));
     assert!(ended.err.contains(&said), "{ended:?}");
+}
+
+#[test]
+fn one_lost_event_of_a_hundred_thousand_is_missed() {
+    let toy = liar(|_, request| {
+        let lost = request.line == "POST /event" && request.number == 77_777;
+        lost.then(|| Reply::with("200 OK", ""))
+    });
+    let ended = challenge(&toy, "100k", &[]);
+    ended.expect(
+        4,
+        &["totalRequests is 99,999, expected 100,000 (1 too few)"],
+    );
+}
+
+#[test]
+fn a_sum_in_single_precision_is_not_exact() {
+    let ended = with_stats(|stats| {
+        let value: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        let (total, sum) = (&value["totalRequests"], value["sum"].as_f64().unwrap());
+        #[expect(clippy::cast_possible_truncation, reason = "that is the lie")]
+        let single = f64::from((sum + 0.06) as f32);
+        let avg = single / total.as_f64().unwrap();
+        format!(r#"{{"totalRequests":{total},"uniqueUsers":2000,"sum":{single:?},"avg":{avg:?}}}"#)
+    });
+    ended.expect(4, &["sum is 1000000.0625, expected 1000000.0"]);
+}
+
+/// Found while the events are still under way, though all is right in the end.
+#[test]
+fn an_answer_that_contradicts_itself_during_the_run_is_found() {
+    let toy = liar(|counted, request| {
+        let counted = counted.lock().unwrap();
+        let early = request.line == "GET /stats" && (1..30_000).contains(&counted.events);
+        early.then(|| Reply::with("200 OK", &counted.stats().replace("\"avg\":", "\"avg\":1")))
+    });
+    let ended = challenge(&toy, "30k", &["--poll-stats", "10ms"]);
+    ended.expect(4, &["NOT exact: during the run: avg 1"]);
+}
+
+#[test]
+fn the_hard_payloads_are_exact_where_sums_are() {
+    // Values of .5 add up exactly in doubles, and the toy decodes its strings.
+    let counted = shared(Counted::default());
+    let toy = Toy::start(move |request| honest(&counted, request));
+    let ended = challenge(&toy, "1000", &["--payload", "unicode"]);
+    ended.expect(
+        0,
+        &["exact: 1,000 requests, 250 users, sum 500000, avg 500"],
+    );
+    for payload in ["random", "decimals", "cancel"] {
+        let counted = shared(Counted::default());
+        let toy = Toy::start(move |request| honest(&counted, request));
+        let ended = challenge(&toy, "5000", &["--payload", payload]);
+        ended.expect(4, &["NOT exact: ", "Sent 5,000 = 5,000 ok"]);
+    }
 }

@@ -4,7 +4,9 @@
     reason = "a test ends where something is not as expected"
 )]
 
+mod acceptance;
 mod challenge;
 mod program;
+mod result;
 mod run;
 mod toy;

@@ -1,0 +1,99 @@
+//! `loadgen calibrate`: what this generator can do on this machine, against a server that does
+//! nothing.
+//!
+//! What must hold: the server is another process, so that its time is not counted as ours; what is
+//! told is a ceiling: a result near it says more about loadgen than about the server.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use crate::cli::Calibrate;
+use crate::exit::{Exit, Failure};
+use crate::number::{grouped, rounded};
+use crate::observer::Outputs;
+use crate::run;
+use crate::trial;
+use crate::url::Url;
+
+/// How many requests are in flight on each connection, in turn.
+const DEPTHS: [u64; 2] = [1, 16];
+
+/// Measures; the table goes to `out`.
+///
+/// # Errors
+/// When the server cannot be started or a run not be made.
+pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let sink = Sink::start(calibrate.sink_cpus.as_deref())?;
+    writeln!(out, "Against loadgen's own sink at {}\n", sink.url)?;
+    writeln!(
+        out,
+        "{:>8}{:>16}{:>14}",
+        "depth", "requests/s", "thread busy"
+    )?;
+    for depth in DEPTHS {
+        let mut load = calibrate.load.clone();
+        load.pipeline = depth;
+        let plan = run::prepare(&load, &sink.url)?;
+        let outputs = Outputs {
+            quiet: true,
+            ..Outputs::default()
+        };
+        let trial = trial::run(&plan, outputs, None, trial::watch(&plan))?;
+        if let Some(signal) = trial.signal {
+            return Err(Failure::new(Exit::Interrupted { signal }, "interrupted"));
+        }
+        let rate = grouped(rounded(trial.tally.rate(&trial.measured.ledger)));
+        let busy = trial
+            .evidence
+            .busy
+            .map_or("-".into(), |busy| format!("{:.0} %", busy * 100.0));
+        writeln!(out, "{depth:>8}{rate:>16}{busy:>14}")?;
+        out.flush()?;
+    }
+    writeln!(
+        out,
+        "\nBelow 80 % busy the sink was the limit, and loadgen can do more than this."
+    )?;
+    Ok(Exit::Fine)
+}
+
+/// The null server, until it is dropped.
+struct Sink {
+    child: Child,
+    url: Url,
+}
+
+impl Sink {
+    fn start(cpus: Option<&str>) -> Result<Sink, Failure> {
+        let failed = |line: String| Failure::new(Exit::Failed, line);
+        let program = std::env::current_exe()
+            .map_err(|error| failed(format!("where is this program? {error}")))?;
+        let mut command = Command::new(program);
+        command.args(["sink", "--listen", "127.0.0.1:0"]);
+        if let Some(cpus) = cpus {
+            command.args(["--cpus", cpus]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| failed(format!("cannot start the sink: {error}")))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it was piped");
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_default();
+        if let Ok(url) = Url::parse(&format!("http://{address}/")) {
+            return Ok(Sink { child, url });
+        }
+        child.wait().ok();
+        Err(failed("the sink did not start".into()))
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // It holds nothing that must be put in order.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

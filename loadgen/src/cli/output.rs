@@ -1,0 +1,101 @@
+//! What a run leaves behind beside its report: [`Output`].
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::duration;
+use crate::observer::Outputs;
+use crate::threshold::Condition;
+
+/// The options of what is written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Output {
+    /// Write the result as JSON (schema loadgen/1)
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) result: Option<PathBuf>,
+    /// What goes to standard output: text or json
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_enum, value_name = "text|json", default_value = "text")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) format: Format,
+    /// Write the report as one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write each interval as a line of JSON with its histogram
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timeseries: Option<PathBuf>,
+    /// Write the response times as `HdrHistogram` V2 (base64)
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hdr: Option<PathBuf>,
+    /// How long an interval of the timeline is
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "T", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// Answer Prometheus at this address, path /metrics, during the run
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) prometheus: Option<SocketAddr>,
+    /// No live view
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// What the run is called in its result
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Option<String>,
+    /// End with 3 unless 'p99<5ms', 'errors<0.1%', 'rate>=0.99*offered'; may be repeated
+    #[arg(long = "fail", value_name = "UNLESS", value_parser = Condition::parse)]
+    pub(crate) conditions: Vec<Condition>,
+    /// Do not end with 5 or 6 when the verdict is INVALID or the run not steady
+    #[arg(long)]
+    pub(crate) allow_invalid: bool,
+}
+
+/// What goes to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The report for people.
+    Text,
+    /// The result as JSON.
+    Json,
+}
+
+impl Output {
+    /// Opens what is written during a run.
+    ///
+    /// # Errors
+    /// One sentence when a file cannot be made or an address not be used.
+    pub(crate) fn open(&self) -> Result<Outputs, String> {
+        let timeseries = self.timeseries.as_deref().map(create).transpose()?;
+        let prometheus = self.prometheus.map(listen).transpose()?;
+        Ok(Outputs {
+            timeseries,
+            prometheus,
+            quiet: self.quiet,
+        })
+    }
+}
+
+/// Makes a file.
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let wrong = |error: std::io::Error| format!("--prometheus {address}: {error}");
+    let listener = TcpListener::bind(address).map_err(wrong)?;
+    listener.set_nonblocking(true).map_err(wrong)?;
+    Ok(listener)
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        short if short < Duration::from_millis(100) => Err("it must be at least 100ms".into()),
+        interval => Ok(interval),
+    }
+}

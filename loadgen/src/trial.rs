@@ -1,0 +1,189 @@
+//! [`Trial`]: one run with everything around it: signals, live view, timeline, the server's cost,
+//! the verdict.
+//!
+//! What must hold: every command runs its load through here, so that none can forget to check the
+//! accounts.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sunstar::runtime::wall_clock;
+
+use crate::accounts::Accounts;
+use crate::engine;
+use crate::exit::{Exit, Failure};
+use crate::latency::PERCENTILES;
+use crate::machine::{self, Used};
+use crate::moment::clock;
+use crate::number::approximate;
+use crate::observer::{Observer, Outputs};
+use crate::plan::{Limit, Pace, Plan};
+use crate::record::Server;
+use crate::statistics;
+use crate::tally::Tally;
+use crate::timeline::Row;
+use crate::verdict::{Evidence, Verdict};
+use crate::watch::Watch;
+
+/// How much of the median rate a trend must make up to count.
+const TREND_MIN: f64 = 0.10;
+
+/// A finished run.
+pub(crate) struct Trial {
+    /// The accounts.
+    pub(crate) tally: Tally,
+    /// All phases but the warm-up together.
+    pub(crate) measured: Accounts,
+    /// The timeline.
+    pub(crate) rows: Vec<Row>,
+    /// When it was started.
+    pub(crate) started: SystemTime,
+    /// The signal that ended it early.
+    pub(crate) signal: Option<u8>,
+    /// What it cost the server.
+    pub(crate) server: Option<Server>,
+    /// What the verdict rests on, and the verdict.
+    pub(crate) evidence: Evidence,
+    /// See `evidence`.
+    pub(crate) verdict: Verdict,
+}
+
+/// Runs a plan. The trial of a run that a signal has ended is partial.
+///
+/// # Errors
+/// When the run cannot start or the accounts do not add up.
+pub(crate) fn run(
+    plan: &Plan,
+    outputs: Outputs,
+    server_pid: Option<u32>,
+    watch: (Arc<Watch>, std::sync::mpsc::Receiver<crate::watch::RowPart>),
+) -> Result<Trial, Failure> {
+    let failed = |error: String| Failure::new(Exit::Failed, error);
+    let (watch, rows) = watch;
+    watch
+        .listen()
+        .map_err(|error| failed(format!("cannot listen to signals: {error}")))?;
+    let observer = Observer::start(plan, &watch, rows, outputs)
+        .map_err(|error| failed(format!("cannot start a thread: {error}")))?;
+    let (started, before) = (wall_clock(), server_pid.and_then(Used::by));
+    let began = clock();
+    let result = engine::run(plan.clone(), &watch);
+    let time = clock() - began;
+    let after = server_pid.and_then(Used::by);
+    let (timeline, written) = observer.finish();
+    let tally = result.map_err(|error| failed(in_our_options(&error)))?;
+    written.map_err(|error: io::Error| failed(format!("cannot write the timeline: {error}")))?;
+    let measured = tally.measured();
+    let answered = tally
+        .phases
+        .iter()
+        .map(|phase| phase.ledger.answered())
+        .sum();
+    let server = before.zip(after).zip(server_pid);
+    let server = server.map(|((before, after), pid)| after.since(before, time, answered, pid));
+    let evidence = evidence(plan, &tally, &measured, timeline.rows(), server_pid);
+    if !engine::is_balanced(plan.limit, &tally) {
+        let line = "loadgen's own accounts do not add up: this is a bug, trust no figure of it";
+        return Err(Failure::new(Exit::Unbalanced, line));
+    }
+    Ok(Trial {
+        verdict: Verdict::of(&evidence),
+        measured,
+        rows: timeline.rows().to_vec(),
+        started,
+        signal: watch.signal(),
+        server,
+        evidence,
+        tally,
+    })
+}
+
+/// A fresh watch over a plan's shards.
+pub(crate) fn watch(plan: &Plan) -> (Arc<Watch>, std::sync::mpsc::Receiver<crate::watch::RowPart>) {
+    let (watch, rows) = Watch::new(plan.placement.shard_count());
+    (Arc::new(watch), rows)
+}
+
+/// The same advice for loadgen: what other programs on sunstar call `--smp` is `-t` here.
+fn in_our_options(message: &str) -> String {
+    message.replace("--smp", "-t or --cpus")
+}
+
+fn evidence(
+    plan: &Plan,
+    tally: &Tally,
+    measured: &Accounts,
+    rows: &[Row],
+    server_pid: Option<u32>,
+) -> Evidence {
+    let worst = |shares: &dyn Fn(&crate::health::Health) -> Option<f64>| {
+        tally.health.iter().filter_map(shares).reduce(f64::max)
+    };
+    let open = matches!(plan.pace, Pace::Open(_));
+    // Behind an overloaded server requests are late because no connection is free.
+    let free = tally.unsent.sum() == 0 && rows.iter().all(|row| row.behind < 1_000_000);
+    Evidence {
+        open,
+        achieved: achieved(plan, tally, measured),
+        busy: worst(&|health| health.busy),
+        waited: worst(&|health| health.waited),
+        lag: measured.lag.at(PERCENTILES[2]).filter(|_| open && free),
+        median: measured.response.at(PERCENTILES[0]),
+        starved: tally.health.iter().map(|health| health.starved).sum(),
+        exhausted: tally.traffic.exhausted,
+        overlap: machine::overlap(&plan.placement, server_pid),
+        steady: steady(plan, tally, rows),
+        unsent: tally.unsent.sum(),
+    }
+}
+
+/// What was answered of what was offered, less what the end took longer than planned.
+fn achieved(plan: &Plan, tally: &Tally, measured: &Accounts) -> Option<f64> {
+    if !matches!(plan.pace, Pace::Open(_)) {
+        return None;
+    }
+    let offered = measured.ledger.sent + tally.unsent.sum();
+    let share = approximate(measured.ledger.answered()) / approximate(offered.max(1));
+    let stretch = match plan.limit {
+        // The last answer of a run on time comes a response time after its end.
+        Limit::Time(time) => {
+            let late = measured.response.max().min(Duration::from_secs(1));
+            let spent = tally.elapsed().saturating_sub(late).max(time);
+            time.as_secs_f64() / spent.as_secs_f64()
+        }
+        Limit::Requests(_) => 1.0,
+    };
+    Some(share * stretch)
+}
+
+/// Whether the rate of whole rows shows no trend; unknown when there are too few, or when the rate
+/// is meant to change.
+fn steady(plan: &Plan, tally: &Tally, rows: &[Row]) -> Option<bool> {
+    if let Pace::Open(open) = &plan.pace
+        && open.profile.stages.len() > 1
+    {
+        return None;
+    }
+    let from = tally.warm.seconds() + plan.interval.as_secs_f64();
+    let whole: Vec<f64> = rows[..rows.len().saturating_sub(1)]
+        .iter()
+        .filter(|row| row.t >= from)
+        .map(|row| approximate(row.ok))
+        .collect();
+    (whole.len() >= 8).then(|| !statistics::has_trend(&whole, TREND_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_options_that_exist() {
+        let advice = in_our_options("cannot make a ring (start fewer shards (--smp))");
+        assert_eq!(
+            advice,
+            "cannot make a ring (start fewer shards (-t or --cpus))"
+        );
+    }
+}

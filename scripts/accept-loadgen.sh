@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Acceptance of loadgen that needs two CPUs nobody else uses: queues of theory from both sides, the
+# send lag at half of the capacity, a server against itself fifty times, and wrk beside it. Takes
+# about eight minutes. Ends at the first step that fails; `accept-loadgen.sh STEP` runs one of them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+steps=${1:-queues lag self wrk memory}
+cargo build --release --quiet -p loadgen
+loadgen=target/release/loadgen
+dir=$(mktemp -d)
+servers=()
+trap 'kill "${servers[@]}" 2>/dev/null || true; rm -rf "$dir"' EXIT
+
+# Starts a sink on CPU 0 and sets `url`.
+start_sink() {
+    taskset -c 0 "$loadgen" sink --listen 127.0.0.1:0 "$@" >"$dir/sink" &
+    servers+=($!)
+    until grep -q listening "$dir/sink"; do sleep 0.05; done
+    url=http://$(sed -n 's/listening on //p' "$dir/sink")/
+}
+
+stop_sink() {
+    kill "${servers[-1]}"
+    wait "${servers[-1]}" 2>/dev/null || true
+    unset 'servers[-1]'
+}
+
+field() { python3 -c "import json,sys; r=json.load(open('$1')); print($2)"; }
+
+queues() {
+    cargo test --release --quiet -p loadgen --test whole -- --ignored --nocapture queues_of_theory
+}
+
+# A fixed rate at half of the closed loop's: achieved >= 0.999, p99 of the send lag <= 50 us.
+lag() {
+    start_sink
+    "$loadgen" --cpus 1 -c 64 -d 5s --allow-invalid -o "$dir/closed.json" "$url" >"$dir/closed"
+    local half
+    half=$(field "$dir/closed.json" "int(r['rate']['ok'] / 2)")
+    "$loadgen" --cpus 1 -c 64 -d "${LAG_TIME:-30s}" -R "$half" -o "$dir/half.json" "$url" || true
+    stop_sink
+    field "$dir/half.json" \
+        "'achieved %.5f, send lag p99 %d ns' % (r['verdict']['achieved_ratio'], r['verdict']['send_lag_p99_ns'])"
+    [ "$(field "$dir/half.json" \
+        "r['verdict']['achieved_ratio'] >= 0.999 and r['verdict']['send_lag_p99_ns'] <= 50000")" = True ]
+}
+
+# A server against itself: at most three of fifty sessions may show a difference.
+self() {
+    start_sink
+    local alarms=0
+    for _ in $(seq 50); do
+        "$loadgen" ab -A "$url" -B "$url" --blocks 5 -d 200ms --warmup 50ms --cpus 1 \
+            -o "$dir/ab.json" >"$dir/ab" || true
+        [ "$(field "$dir/ab.json" "r['comparisons'][0]['verdict'] != 'no_change_shown'")" = False ] ||
+            alarms=$((alarms + 1))
+    done
+    stop_sink
+    echo "self: $alarms of 50 sessions showed a difference in the rate"
+    [ "$alarms" -le 3 ]
+}
+
+# Requests per second of one client core, wrk and loadgen in turn against the bare ring.
+wrk() {
+    cargo build --release --quiet -p sunstar-benches --bins
+    taskset -c 0 target/release/bare_ring "${PORT:-18700}" >/dev/null &
+    servers+=($!)
+    sleep 0.3
+    local url=http://127.0.0.1:${PORT:-18700}/
+    for _ in $(seq "${REPS:-5}"); do
+        for connections in 64 512; do
+            for depth in 1 16; do
+                local pipelined=()
+                [ "$depth" = 1 ] || pipelined=(-s scripts/pipeline.lua)
+                local theirs ours
+                theirs=$(taskset -c 1 wrk -t1 -c$connections -d2s "${pipelined[@]}" "$url" -- "$depth" |
+                    awk '/Requests\/sec/ { print $2 }')
+                "$loadgen" --cpus 1 -c $connections -p "$depth" -d 2s --allow-invalid --warmup 0 \
+                    -o "$dir/ours.json" "$url" >/dev/null
+                ours=$(field "$dir/ours.json" "round(r['rate']['ok'])")
+                echo "$connections $depth $theirs $ours"
+            done
+        done
+    done | tee "$dir/wrk" | awk '{ printf "%4d connections, depth %2d: wrk %9.0f/s, loadgen %9.0f/s, ratio %.2f\n", $1, $2, $3, $4, $4 / $3 }'
+    stop_sink
+}
+
+# Bytes of user memory per connection: RSS at 15,000 less that at 1,000.
+memory() {
+    start_sink
+    ulimit -n "$(ulimit -Hn)"
+    local rss=()
+    for connections in 1000 15000; do
+        "$loadgen" --cpus 1 -c $connections -R 1000 -d 6s --allow-invalid "$url" >"$dir/many" &
+        local pid=$!
+        sleep 5
+        rss+=("$(awk '/VmRSS/ { print $2 }' /proc/$pid/status)")
+        wait $pid || cat "$dir/many"
+    done
+    stop_sink
+    echo "memory: $(((rss[1] - rss[0]) * 1024 / 14000)) bytes per connection (RSS ${rss[*]} kB)"
+}
+
+for step in $steps; do
+    printf '== %s\n' "$step"
+    "$step"
+done
