@@ -33,6 +33,8 @@ docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet; }
 step format cargo fmt --all --check
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step lints-bare cargo clippy -p sunstar --lib --no-default-features --quiet -- -D warnings
+step lints-hosted cargo clippy -p sunstar -p app-1mrc --all-targets --quiet --features \
+    sunstar/monoio,sunstar/glommio -- -D warnings
 step tests tests || { count_tests; exit 1; }
 step tests-epoll tests_on_epoll || { count_tests; exit 1; }
 step docs docs

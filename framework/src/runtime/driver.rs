@@ -6,6 +6,7 @@
 
 use super::doorbell::Doorbell;
 use super::epoll::Epoll;
+use super::hosted::{Host, Hosted};
 use super::op::{Completion, Op, OpId, Target};
 use super::uring::{Counters, Uring};
 use crate::mem::Pool;
@@ -22,6 +23,8 @@ pub(crate) enum Driver {
     Uring(Uring),
     /// `epoll(7)`.
     Epoll(Epoll),
+    /// Another runtime, in which the shard runs.
+    Hosted(Hosted),
 }
 
 /// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
@@ -30,6 +33,7 @@ macro_rules! forward {
         match $self {
             Driver::Uring($driver) => $call,
             Driver::Epoll($driver) => $call,
+            Driver::Hosted($driver) => $call,
         }
     };
 }
@@ -40,6 +44,7 @@ impl Driver {
         match self {
             Driver::Uring(_) => "uring",
             Driver::Epoll(_) => "epoll",
+            Driver::Hosted(hosted) => hosted.name(),
         }
     }
 
@@ -56,6 +61,14 @@ impl Driver {
     /// How many operations are in flight.
     pub(crate) fn in_flight(&self) -> usize {
         forward!(self, driver => driver.in_flight())
+    }
+
+    /// The runtime that this driver is inside of, for whoever runs the shard in it.
+    pub(crate) fn take_host(&mut self) -> Option<Host> {
+        match self {
+            Driver::Hosted(hosted) => hosted.take_host(),
+            Driver::Uring(_) | Driver::Epoll(_) => None,
+        }
     }
 
     /// Starts an operation, or queues it until the next `enter`.
@@ -91,7 +104,8 @@ impl Driver {
     pub(crate) fn reap_done(&mut self, sink: impl FnMut(Completion)) {
         match self {
             // A ring starts nothing before it is entered.
-            Driver::Uring(_) => {}
+            // And a host has its turn in any case.
+            Driver::Uring(_) | Driver::Hosted(_) => {}
             Driver::Epoll(epoll) => epoll.reap_done(sink),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::current;
 use super::driver::Wait;
+use super::hosted::Waiter;
 use super::shard::Shard;
 use super::socket::Wakers;
 
@@ -57,22 +58,39 @@ fn wake_all(shard: &Shard, collect: impl FnOnce(&mut Wakers)) {
     shard.wakers.set(wakers);
 }
 
+/// Raises the shard's flag before it waits, and tells what to wait for after a second look.
+#[inline]
+pub(super) fn park(shard: &Shard, wait: Wait) -> Wait {
+    shard.outside.bell.park();
+    // The second look that `Doorbell` asks for.
+    if shard.mesh.is_ready() || shard.outside.woken.is_waiting() {
+        Wait::No
+    } else {
+        wait
+    }
+}
+
 /// Enters the kernel: starts what the turn has queued and waits as the turn has said.
 #[inline]
 pub(super) fn enter(shard: &Shard, wait: Wait) {
-    let bell = &shard.outside.bell;
     if wait == Wait::No {
         return shard.io.borrow_mut().driver.enter(Wait::No);
     }
-    bell.park();
-    // The second look that `Doorbell` asks for.
-    let awake = shard.mesh.is_ready() || shard.outside.woken.is_waiting();
-    shard
-        .io
-        .borrow_mut()
-        .driver
-        .enter(if awake { Wait::No } else { wait });
-    bell.unpark();
+    let wait = park(shard, wait);
+    shard.io.borrow_mut().driver.enter(wait);
+    shard.outside.bell.unpark();
+}
+
+/// As [`enter`], in a task of the runtime that hosts the shard: that waits.
+pub(super) async fn enter_host(shard: &Shard, host: &Waiter, wait: Wait) {
+    let wait = if wait == Wait::No {
+        wait
+    } else {
+        park(shard, wait)
+    };
+    shard.io.borrow_mut().driver.enter(wait);
+    host.wait(shard, wait).await;
+    shard.outside.bell.unpark();
 }
 
 fn wait(shard: &Shard) -> Wait {
