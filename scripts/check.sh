@@ -36,6 +36,8 @@ step format cargo fmt --all --check
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step lints-bare cargo clippy -p sunstar --lib --no-default-features --quiet -- -D warnings
 step lints-sim cargo clippy -p sunstar --features sim --all-targets --quiet -- -D warnings
+step lints-hosted cargo clippy -p sunstar -p app-1mrc --all-targets --quiet --features \
+    sunstar/monoio,sunstar/glommio -- -D warnings
 step tests tests || { count_tests; exit 1; }
 step tests-epoll tests_on_epoll || { count_tests; exit 1; }
 step docs docs

@@ -128,17 +128,12 @@ fn hint(address: &str, error: Error) -> Error {
 
 impl ValueEnum for DriverChoice {
     fn value_variants<'a>() -> &'a [DriverChoice] {
-        &[DriverChoice::Auto, DriverChoice::Uring, DriverChoice::Epoll]
+        &DriverChoice::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(match self {
-            DriverChoice::Auto => {
-                PossibleValue::new("auto").help("as SUNSTAR_DRIVER says, else the best that works")
-            }
-            DriverChoice::Uring => PossibleValue::new("uring").help("io_uring, Linux 6.1 or newer"),
-            DriverChoice::Epoll => PossibleValue::new("epoll").help("epoll, any Linux"),
-        })
+        let (name, help) = self.words();
+        Some(PossibleValue::new(name).help(help))
     }
 }
 

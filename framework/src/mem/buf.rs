@@ -158,6 +158,20 @@ impl Deref for Buf {
     }
 }
 
+// SAFETY: the bytes lie in a block, a vector or static memory, which stays in place and unchanged
+// for as long as the `Buf` lives, wherever that is moved.
+#[cfg(feature = "monoio")]
+unsafe impl monoio::buf::IoBuf for Buf {
+    fn read_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        // What monoio passes on has 32 bits.
+        self.len().min(u32::MAX as usize)
+    }
+}
+
 impl Clone for Buf {
     #[inline]
     fn clone(&self) -> Buf {

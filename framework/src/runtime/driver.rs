@@ -6,6 +6,7 @@
 
 use super::doorbell::Doorbell;
 use super::epoll::Epoll;
+use super::hosted::{Host, Hosted};
 use super::op::{Completion, Op, OpId, Target};
 use super::uring::{Counters, Uring};
 use crate::mem::Pool;
@@ -25,6 +26,8 @@ pub(crate) enum Driver {
     /// A simulated kernel.
     #[cfg(feature = "sim")]
     Sim(super::sim::Sim),
+    /// Another runtime, in which the shard runs.
+    Hosted(Hosted),
 }
 
 /// Calls the driver there is: `forward!(self, driver => driver.verb())`. Each driver has one arm.
@@ -35,6 +38,7 @@ macro_rules! forward {
             Driver::Epoll($driver) => $call,
             #[cfg(feature = "sim")]
             Driver::Sim($driver) => $call,
+            Driver::Hosted($driver) => $call,
         }
     };
 }
@@ -47,6 +51,7 @@ impl Driver {
             Driver::Epoll(_) => "epoll",
             #[cfg(feature = "sim")]
             Driver::Sim(_) => "sim",
+            Driver::Hosted(hosted) => hosted.name(),
         }
     }
 
@@ -63,6 +68,16 @@ impl Driver {
     /// How many operations are in flight.
     pub(crate) fn in_flight(&self) -> usize {
         forward!(self, driver => driver.in_flight())
+    }
+
+    /// The runtime that this driver is inside of, for whoever runs the shard in it.
+    pub(crate) fn take_host(&mut self) -> Option<Host> {
+        match self {
+            Driver::Hosted(hosted) => hosted.take_host(),
+            Driver::Uring(_) | Driver::Epoll(_) => None,
+            #[cfg(feature = "sim")]
+            Driver::Sim(_) => None,
+        }
     }
 
     /// Starts an operation, or queues it until the next `enter`.
@@ -98,7 +113,8 @@ impl Driver {
     pub(crate) fn reap_done(&mut self, sink: impl FnMut(Completion)) {
         match self {
             // A ring starts nothing before it is entered.
-            Driver::Uring(_) => {}
+            // And a host has its turn in any case.
+            Driver::Uring(_) | Driver::Hosted(_) => {}
             Driver::Epoll(epoll) => epoll.reap_done(sink),
             #[cfg(feature = "sim")]
             Driver::Sim(_) => {}

@@ -5,6 +5,7 @@
 //! state that it held is lost, and goes on in the caller.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,11 +13,14 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use super::choice::DriverChoice;
 use super::current;
 use super::doorbell::Doorbell;
 use super::driver::{Driver, Wait};
 use super::epoll::Epoll;
+use super::executor::Task;
 use super::fallback;
+use super::hosted::{self, Host, Waiter};
 use super::mesh::Mesh;
 use super::placement::{Placement, ShardId};
 use super::reactor;
@@ -27,49 +31,6 @@ use super::uring_options::UringOptions;
 use crate::error::{Error, Result};
 use crate::sys::cpu;
 use crate::sys::limit::{self, is_out_of_descriptors};
-
-/// The variable that chooses a driver for a program that does not.
-const DRIVER_VARIABLE: &str = "SUNSTAR_DRIVER";
-
-/// Which driver to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DriverChoice {
-    /// What the environment variable `SUNSTAR_DRIVER` says (`auto`, `uring` or `epoll`). If it is
-    /// not set or says `auto`: `io_uring(7)` if a trial shows that it works and every shard gets
-    /// its ring, otherwise `epoll(7)` on all shards, with one line on standard error that names the
-    /// cause and what to change.
-    #[default]
-    Auto,
-    /// `io_uring(7)`, or an error.
-    Uring,
-    /// `epoll(7)`.
-    Epoll,
-}
-
-impl DriverChoice {
-    /// The choice of this name.
-    fn named(name: &str) -> Option<DriverChoice> {
-        match name {
-            "" | "auto" => Some(DriverChoice::Auto),
-            "uring" => Some(DriverChoice::Uring),
-            "epoll" => Some(DriverChoice::Epoll),
-            _ => None,
-        }
-    }
-
-    /// The choice, or what `value` says of the environment if it is left to that.
-    fn or_from(self, value: Option<&str>) -> Result<DriverChoice> {
-        if self != DriverChoice::Auto {
-            return Ok(self);
-        }
-        let value = value.unwrap_or_default();
-        DriverChoice::named(value).ok_or_else(|| {
-            Error::config(format!(
-                "{DRIVER_VARIABLE}={value} names no driver; set it to auto, uring or epoll"
-            ))
-        })
-    }
-}
 
 /// What a shard does that has nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +94,12 @@ impl Together {
             .for_each(|shard| shard.bell.ring_by_event());
     }
 
+    /// A shard has panicked: all end.
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
     fn is_over(&self) -> bool {
         self.failed.load(Ordering::Acquire)
             || self.finished.load(Ordering::Acquire) == self.outside.len()
@@ -168,10 +135,14 @@ where
         return super::sim::run_on_all_shards(config, main);
     }
     let main = Arc::new(main);
-    let variable = std::env::var(DRIVER_VARIABLE).ok();
-    match config.driver.or_from(variable.as_deref())? {
+    let choice = config.driver.or_environment()?;
+    match choice {
         DriverChoice::Uring => attempt(config, uring, &main).map_err(|it| it.told(ring_error)),
         DriverChoice::Epoll => attempt(config, epoll, &main).map_err(|it| it.told(epoll_error)),
+        DriverChoice::Monoio | DriverChoice::MonoioLegacy | DriverChoice::Glommio => {
+            let make = hosted::maker(choice)?;
+            attempt(config, make, &main).map_err(|it| it.told(host_error))
+        }
         DriverChoice::Auto => match trial::uring() {
             Ok(()) => on_rings_or_epoll(config, uring, &main),
             Err(refused) => on_epoll_instead(config, &refused, &main),
@@ -180,7 +151,7 @@ where
 }
 
 /// Makes a shard's driver on its own thread.
-type Make = fn(ShardId, &Config, &Doorbell) -> std::io::Result<Driver>;
+pub(super) type Make = fn(ShardId, &Config, &Doorbell) -> std::io::Result<Driver>;
 
 fn uring(_: ShardId, config: &Config, bell: &Doorbell) -> std::io::Result<Driver> {
     Uring::new(config.uring, bell).map(Driver::Uring)
@@ -263,13 +234,17 @@ where
         let (config, main) = (config.clone(), Arc::clone(main));
         let (together, started) = (Arc::clone(&together), started.clone());
         let body = move || {
-            let shard = start(id, &config, make, &together, mesh);
-            let shard = shard.map_err(|error| started.send(Err(error))).ok()?;
+            let start = start(id, &config, make, &together, mesh);
+            let (shard, host) = start.map_err(|error| started.send(Err(error))).ok()?;
             started.send(Ok(())).ok()?;
             // So that the caller notices when a shard has ended without a word.
             drop(started);
             told.recv().ok()?;
-            Some(live(shard, &together, config.idle, || main(id)))
+            let idle = config.idle;
+            Some(match host {
+                None => live(shard, &together, idle, || main(id)),
+                Some(host) => live_inside(host, shard, together, idle, move || main(id)),
+            })
         };
         let thread = thread::Builder::new()
             .name(format!("shard-{id}"))
@@ -306,14 +281,15 @@ fn start(
     make: Make,
     together: &Together,
     mesh: Mesh,
-) -> std::result::Result<Shard, Failure> {
+) -> std::result::Result<(Shard, Option<Host>), Failure> {
     if let Some(cpu) = config.placement.cpu(id)
         && !cpu::pin(cpu)
     {
         return Err(Error::config(format!("cannot pin shard {id} to CPU {cpu}")).into());
     }
     let bell = &together.outside[id.index()].bell;
-    let driver = make(id, config, bell).map_err(|error| Failure::Driver(id, error))?;
+    let mut driver = make(id, config, bell).map_err(|error| Failure::Driver(id, error))?;
+    let host = driver.take_host();
     if config.verbose {
         eprintln!(
             "shard {id}: driver {}: {}",
@@ -321,7 +297,8 @@ fn start(
             driver.describe()
         );
     }
-    Ok(Shard::new(id, Arc::clone(&together.outside), mesh, driver))
+    let shard = Shard::new(id, Arc::clone(&together.outside), mesh, driver);
+    Ok((shard, host))
 }
 
 /// Says what to change when a ring cannot be made.
@@ -343,6 +320,23 @@ fn ring_error(id: ShardId, error: std::io::Error) -> Error {
     };
     Error::io(
         format!("cannot make a ring for shard {id} ({advice})"),
+        error,
+    )
+}
+
+/// Says what to change when the runtime that is to host a shard cannot be made.
+fn host_error(id: ShardId, error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{PermissionDenied, Unsupported};
+    let advice = match error.kind() {
+        _ if is_out_of_descriptors(&error) => "raise the limit on open files (`ulimit -n`)",
+        PermissionDenied | Unsupported => "there is no io_uring here: try --driver epoll",
+        _ => {
+            "raise the limit on locked memory (`ulimit -l`, LimitMEMLOCK= in systemd), \
+             or start fewer shards (--smp)"
+        }
+    };
+    Error::io(
+        format!("cannot make the runtime that hosts shard {id} ({advice})"),
         error,
     )
 }
@@ -369,12 +363,44 @@ where
 {
     let shard = Rc::new(shard);
     let result = catch_unwind(AssertUnwindSafe(|| run(&shard, together, idle, main)));
+    end(&shard, together, result)
+}
+
+/// As [`live`], inside another runtime.
+fn live_inside<F>(
+    host: Host,
+    shard: Shard,
+    together: Arc<Together>,
+    idle: Idle,
+    main: impl FnOnce() -> F + 'static,
+) -> thread::Result<Option<F::Output>>
+where
+    F: Future + 'static,
+{
+    let inside = Arc::clone(&together);
+    let life = move |waiter| async move {
+        let shard = Rc::new(shard);
+        let result = run_inside(&waiter, &shard, &inside, idle, main).await;
+        end(&shard, &inside, result)
+    };
+    let lived = catch_unwind(AssertUnwindSafe(|| host.run(life)));
+    if lived.is_err() {
+        together.fail();
+    }
+    lived?
+}
+
+/// Takes a shard down that has run to its end, or has panicked.
+fn end<T>(
+    shard: &Rc<Shard>,
+    together: &Together,
+    result: thread::Result<Option<T>>,
+) -> thread::Result<Option<T>> {
     if result.is_err() {
-        together.failed.store(true, Ordering::Release);
-        together.wake_all();
+        together.fail();
     }
     let cleared = catch_unwind(AssertUnwindSafe(|| {
-        current::enter(&shard, || {
+        current::enter(shard, || {
             shard.executor.clear(&shard.outside.woken);
             let states = std::mem::take(&mut *shard.states.borrow_mut());
             drop(states);
@@ -394,32 +420,84 @@ fn run<F>(
 where
     F: Future + 'static,
 {
-    let executor = &shard.executor;
-    let mut main = current::enter(shard, || executor.spawn(&shard.outside, main()));
-    let mut result = None;
+    let mut life = Life::begin(shard, idle, main);
     loop {
+        match life.turn(shard, together) {
+            ControlFlow::Continue(wait) => reactor::enter(shard, wait),
+            ControlFlow::Break(result) => return result,
+        }
+    }
+}
+
+/// As [`run`], in a task of another runtime, which waits. A panic ends the turns.
+async fn run_inside<F>(
+    waiter: &Waiter,
+    shard: &Rc<Shard>,
+    together: &Together,
+    idle: Idle,
+    main: impl FnOnce() -> F,
+) -> thread::Result<Option<F::Output>>
+where
+    F: Future + 'static,
+{
+    let mut life = catch_unwind(AssertUnwindSafe(|| {
+        if let Driver::Hosted(hosted) = &mut shard.io.borrow_mut().driver {
+            hosted.begin();
+        }
+        Life::begin(shard, idle, main)
+    }))?;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| life.turn(shard, together)))? {
+            ControlFlow::Continue(wait) => reactor::enter_host(shard, waiter, wait).await,
+            ControlFlow::Break(result) => return Ok(result),
+        }
+    }
+}
+
+/// A shard's main task, and what that has brought.
+struct Life<T> {
+    main: Task<T>,
+    idle: Idle,
+    result: Option<T>,
+}
+
+impl<T: 'static> Life<T> {
+    fn begin<F>(shard: &Rc<Shard>, idle: Idle, main: impl FnOnce() -> F) -> Life<T>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let executor = &shard.executor;
+        let main = current::enter(shard, || executor.spawn(&shard.outside, main()));
+        Life {
+            main,
+            idle,
+            result: None,
+        }
+    }
+
+    /// One turn. Breaks when all shards are done; with `None` when another one has panicked first.
+    fn turn(&mut self, shard: &Rc<Shard>, together: &Together) -> ControlFlow<Option<T>, Wait> {
         let mut wait = reactor::turn(shard);
-        if result.is_none()
-            && let Poll::Ready(ready) = poll_once(shard, &mut main)
+        if self.result.is_none()
+            && let Poll::Ready(ready) = poll_once(shard, &mut self.main)
         {
-            result = Some(ready);
+            self.result = Some(ready);
             together.finished.fetch_add(1, Ordering::AcqRel);
             together.wake_all();
             wait = Wait::No;
         }
         if together.is_over() {
-            return result;
+            return ControlFlow::Break(self.result.take());
         }
-        let wait = match idle {
+        ControlFlow::Continue(match self.idle {
             Idle::Sleep => wait,
             Idle::Poll => Wait::No,
-        };
-        reactor::enter(shard, wait);
+        })
     }
 }
 
 /// Looks whether the main task has ended. Its own waker is not needed: it can end only in a turn.
-fn poll_once<T>(shard: &Rc<Shard>, main: &mut super::executor::Task<T>) -> Poll<T> {
+fn poll_once<T>(shard: &Rc<Shard>, main: &mut Task<T>) -> Poll<T> {
     if !main.is_finished() {
         return Poll::Pending;
     }
@@ -441,23 +519,5 @@ mod tests {
         let main = Arc::new(|_| async { current::driver_name() });
         let names = on_rings_or_epoll(&config, rings, &main).unwrap();
         assert_eq!(names, ["epoll"; 3]);
-    }
-
-    #[test]
-    fn the_environment_is_asked_only_when_the_program_leaves_it_to_it() {
-        let auto = DriverChoice::Auto;
-        for (choice, value, chosen) in [
-            (auto, None, auto),
-            (auto, Some(""), auto),
-            (auto, Some("auto"), auto),
-            (auto, Some("uring"), DriverChoice::Uring),
-            (auto, Some("epoll"), DriverChoice::Epoll),
-            (DriverChoice::Uring, Some("epoll"), DriverChoice::Uring),
-            (DriverChoice::Epoll, Some("nonsense"), DriverChoice::Epoll),
-        ] {
-            assert_eq!(choice.or_from(value).unwrap(), chosen, "{value:?}");
-        }
-        let error = auto.or_from(Some("Epoll")).unwrap_err().to_string();
-        assert!(error.contains("set it to auto, uring or epoll"), "{error}");
     }
 }

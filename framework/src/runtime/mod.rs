@@ -5,6 +5,7 @@
 #![doc = include_str!("../../docs/manual/drivers.md")]
 
 mod atomic;
+mod choice;
 mod clock;
 mod current;
 mod doorbell;
@@ -12,6 +13,7 @@ mod driver;
 mod epoll;
 mod executor;
 mod fallback;
+mod hosted;
 mod io;
 mod launch;
 mod mesh;
@@ -32,9 +34,10 @@ mod uring_options;
 mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
+pub use choice::DriverChoice;
 pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};
 pub use executor::Task;
-pub use launch::{Config, DriverChoice, Idle, run_on_all_shards};
+pub use launch::{Config, Idle, run_on_all_shards};
 pub use placement::{Placement, ShardId};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use stats::{Stats, stats};

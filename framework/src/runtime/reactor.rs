@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::current;
 use super::driver::Wait;
+use super::hosted::Waiter;
 use super::shard::Shard;
 use super::socket::Wakers;
 
@@ -77,6 +78,18 @@ pub(super) fn enter(shard: &Shard, wait: Wait) {
     }
     let wait = park(shard, wait);
     shard.io.borrow_mut().driver.enter(wait);
+    shard.outside.bell.unpark();
+}
+
+/// As [`enter`], in a task of the runtime that hosts the shard: that waits.
+pub(super) async fn enter_host(shard: &Shard, host: &Waiter, wait: Wait) {
+    let wait = if wait == Wait::No {
+        wait
+    } else {
+        park(shard, wait)
+    };
+    shard.io.borrow_mut().driver.enter(wait);
+    host.wait(shard, wait).await;
     shard.outside.bell.unpark();
 }
 

@@ -1,0 +1,147 @@
+//! A shard inside glommio, on glommio's rings.
+//!
+//! What must hold: glommio polls I/O only when no task is ready or its preemption timer has fired,
+//! so that timer is short; it tries a receive or send at once and waits for readiness otherwise, so
+//! no memory is lent out and an idle connection holds none.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::glommio::io::BufferedFile;
+use ::glommio::net::{TcpListener, TcpStream};
+use ::glommio::timer::Timer;
+use ::glommio::{LocalExecutorBuilder, Placement, spawn_local};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::line::{Line, Sending, keep_time, relay};
+use super::{Parts, RECEIVE_MAX, Work};
+use crate::runtime::op::{OpId, Outcome};
+use crate::sys::host;
+
+/// How long tasks may keep glommio from its I/O.
+const PREEMPT_TIMER: Duration = Duration::from_micros(250);
+/// The memory that glommio registers for files, of which we use none.
+const FILE_MEMORY: usize = 64 * 1024;
+/// How many receives a connection may have in a row before others get theirs.
+const RECEIVES_MAX: usize = 8;
+
+/// glommio on the calling thread.
+pub(super) fn make() -> io::Result<Parts> {
+    let builder = LocalExecutorBuilder::new(Placement::Unbound)
+        .io_memory(FILE_MEMORY)
+        .preempt_timer(PREEMPT_TIMER);
+    let executor = builder.make()?;
+    Ok(Parts {
+        name: "glommio",
+        about: "glommio on its rings, doorbell by eventfd",
+        spawn,
+        run: Box::new(move |shard| executor.run(shard)),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "another host may refuse a socket")]
+fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
+    let task = match work {
+        Work::Stream(socket, connect) => {
+            let stream = host::give(socket);
+            spawn_local(async move { line.serve(serve(stream, connect, &line)).await })
+        }
+        Work::Listener(socket) => {
+            let listener = host::give(socket);
+            spawn_local(async move { line.serve(accept(listener, &line)).await })
+        }
+        Work::Bell(event) => spawn_local(async move { listen(event, &line).await }),
+        Work::Clock => {
+            spawn_local(async move { line.serve(keep_time(&line.shared, Timer::new)).await })
+        }
+        Work::Relay => spawn_local(async move { relay(&line.shared).await }),
+    };
+    task.detach();
+    Ok(())
+}
+
+/// Both directions of a stream socket.
+async fn serve(mut stream: TcpStream, connect: Option<OpId>, line: &Line) {
+    if let Some(id) = connect {
+        // Nothing can be sent before the connect has ended, not even nothing.
+        let connected = poll_fn(|context| Pin::new(&mut stream).poll_write(context, &[])).await;
+        line.complete(id, connected.map(|_| Outcome::Done));
+    }
+    let (mut has_more, mut sending) = (true, None);
+    poll_fn(|context| {
+        receive(&mut stream, &mut has_more, line, context);
+        send(&mut stream, &mut sending, line, context);
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Receives what there is, within bounds.
+fn receive(stream: &mut TcpStream, has_more: &mut bool, line: &Line, context: &mut Context<'_>) {
+    let mut memory = [0; RECEIVE_MAX];
+    for _ in 0..RECEIVES_MAX {
+        if !*has_more || !line.is_wanted() {
+            return;
+        }
+        let Poll::Ready(len) = Pin::new(&mut *stream).poll_read(context, &mut memory) else {
+            return;
+        };
+        let bytes = len.map(|len| line.shared.copy(&memory[..len]));
+        *has_more = line.deliver(bytes.map(Outcome::Received));
+    }
+    context.waker().wake_by_ref();
+}
+
+/// Sends what there is to send.
+fn send(
+    stream: &mut TcpStream,
+    sending: &mut Option<(OpId, Sending)>,
+    line: &Line,
+    context: &mut Context<'_>,
+) {
+    while let Some((id, next)) = sending.take().or_else(|| line.take_sending()) {
+        let stream = Pin::new(&mut *stream);
+        let outcome = match next {
+            Sending::Data(data) => match stream.poll_write(context, &data) {
+                Poll::Ready(len) => len.map(|len| Outcome::Sent { data, len }),
+                Poll::Pending => {
+                    *sending = Some((id, Sending::Data(data)));
+                    return;
+                }
+            },
+            // It is done at once.
+            Sending::Fin => match stream.poll_close(context) {
+                Poll::Ready(result) => result.map(|()| Outcome::Done),
+                Poll::Pending => return *sending = Some((id, Sending::Fin)),
+            },
+        };
+        line.complete(id, outcome);
+    }
+}
+
+/// Accepts for as long as somebody wants it.
+async fn accept(listener: TcpListener, line: &Line) {
+    loop {
+        line.wanted().await;
+        // glommio's stream keeps its descriptor, so the shard gets another one.
+        let accepted = listener.accept().await.map_err(io::Error::from);
+        let accepted = accepted.and_then(|stream| host::duplicate(stream.as_raw_fd()));
+        line.deliver(accepted.map(|socket| Outcome::Accepted(socket.into())));
+    }
+}
+
+/// Wakes the shard whenever its doorbell is rung.
+async fn listen(event: OwnedFd, line: &Line) {
+    let _running = line.begin();
+    let event: BufferedFile = host::give(event);
+    while let Some(Ok(_)) = line.unless_closed(event.read_at(0, 8)).await {
+        line.shared.wake();
+    }
+    // Left to itself glommio closes a file later, if ever. An error tells nothing: it is closed.
+    drop(event.close().await);
+}

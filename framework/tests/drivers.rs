@@ -1,0 +1,227 @@
+//! What each driver that is built in must do, whatever the environment chooses for other tests.
+#![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sunstar::net::{TcpListener, TcpStream};
+use sunstar::runtime::{
+    Config, DriverChoice, Placement, driver_name, run_on_all_shards, sleep, spawn, stats, yield_now,
+};
+use sunstar::{Error, ShardId, Sharded};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Tests that count the descriptors of this process, or open some, run one by one.
+#[expect(clippy::disallowed_methods, reason = "threads of tests meet here")]
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The feature that a driver needs, and whether it is built in.
+fn feature(choice: DriverChoice) -> Option<(&'static str, bool)> {
+    match choice {
+        DriverChoice::Monoio | DriverChoice::MonoioLegacy => {
+            Some(("monoio", cfg!(feature = "monoio")))
+        }
+        DriverChoice::Glommio => Some(("glommio", cfg!(feature = "glommio"))),
+        _ => None,
+    }
+}
+
+fn built_in() -> impl Iterator<Item = DriverChoice> {
+    let all = DriverChoice::ALL.into_iter();
+    let all = all.filter(|choice| *choice != DriverChoice::Auto);
+    all.filter(|choice| feature(*choice).is_none_or(|(_, built_in)| built_in))
+}
+
+fn run<M, F, T>(choice: DriverChoice, shards: usize, main: M) -> Result<Vec<T>, Error>
+where
+    M: Fn(ShardId) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let _alone = alone();
+    run_among_others(choice, shards, main)
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_among_others<M, F, T>(choice: DriverChoice, shards: usize, main: M) -> Result<Vec<T>, Error>
+where
+    M: Fn(ShardId) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let driver = choice;
+    let placement = Placement::unpinned(shards);
+    run_on_all_shards(
+        &Config {
+            driver,
+            ..Config::new(placement)
+        },
+        main,
+    )
+}
+
+#[test]
+fn a_choice_is_what_runs_or_names_the_feature_to_build_with() {
+    for choice in DriverChoice::ALL {
+        let names = run(choice, 2, |_| async { driver_name() });
+        match feature(choice) {
+            Some((feature, false)) => {
+                let error = names.unwrap_err().to_string();
+                assert!(
+                    error.contains(&format!("build with `--features {feature}`")),
+                    "{error}"
+                );
+            }
+            _ if choice == DriverChoice::Auto => assert_eq!(names.unwrap().len(), 2),
+            _ => assert_eq!(names.unwrap(), [choice.to_string(), choice.to_string()]),
+        }
+    }
+}
+
+/// Sends `len` bytes through a connection to itself and back, and ends both directions.
+async fn talk(len: usize) -> usize {
+    let mut listener = TcpListener::bind(ANY).unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = spawn(async move {
+        let mut stream = listener.accept().await.unwrap();
+        while let Some(bytes) = stream.recv().await.unwrap() {
+            stream.queue(bytes);
+            stream.flush().await.unwrap();
+        }
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.queue(vec![7; len]);
+    stream.shutdown();
+    let mut back = 0;
+    while let Some(bytes) = stream.recv().await.unwrap() {
+        back += bytes.len();
+    }
+    echo.await;
+    back
+}
+
+#[test]
+fn every_operation_works_and_leaves_nothing_in_flight() {
+    for choice in built_in() {
+        let ends = run(choice, 1, |_| async {
+            assert_eq!(talk(300_000).await, 300_000);
+            let mut at_rest = stats();
+            // The completions of the last closes come with the next turns.
+            while at_rest.sockets + at_rest.operations + at_rest.blocks > 0 {
+                yield_now().await;
+                at_rest = stats();
+            }
+            (at_rest.stray, at_rest.tasks)
+        });
+        assert_eq!(ends.unwrap(), [(0, 1)], "{choice}");
+    }
+}
+
+#[test]
+fn a_task_that_is_always_ready_keeps_nobody_from_the_sockets() {
+    for choice in built_in() {
+        let talked = run(choice, 1, |_| async {
+            let turns = Rc::new(Cell::new(0_u64));
+            let counter = Rc::clone(&turns);
+            let busy = spawn(async move {
+                loop {
+                    counter.set(counter.get() + 1);
+                    yield_now().await;
+                }
+            });
+            let back = talk(100_000).await;
+            drop(busy);
+            assert!(turns.get() > 0);
+            back
+        });
+        assert_eq!(talked.unwrap(), [100_000], "{choice}");
+    }
+}
+
+#[test]
+fn shards_wake_each_other() {
+    for choice in built_in() {
+        let sums = run(choice, 3, |shard| async move {
+            let own = Sharded::start(shard.index());
+            let mut sum = 0;
+            for _ in 0..100 {
+                sum += own.map_reduce(|index| *index, |a, b| a + b).await;
+            }
+            sum
+        });
+        assert_eq!(sums.unwrap(), [300; 3], "{choice}");
+    }
+}
+
+#[test]
+fn a_shard_that_ends_with_everything_open_gives_its_sockets_back() {
+    const STREAMS: usize = 20;
+    let leave = |_| async {
+        let listener = TcpListener::bind(ANY).unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = Rc::new(Cell::new(0));
+        spawn(accept_for_ever(listener, Rc::clone(&accepted))).detach();
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.queue(vec![1; 100_000]);
+            streams.push(stream);
+        }
+        // A connection that comes while its listener closes is lost by glommio.
+        while accepted.get() < STREAMS {
+            yield_now().await;
+        }
+    };
+    let _alone = alone();
+    for choice in built_in() {
+        run_among_others(choice, 1, leave).unwrap();
+        let before = sockets();
+        for _ in 0..5 {
+            run_among_others(choice, 1, leave).unwrap();
+        }
+        // A ring gives its descriptors back a little after it is closed.
+        let left = (0..1000).map(|_| sockets()).find(|left| *left <= before);
+        assert!(
+            left.is_some(),
+            "{choice}: {before} sockets, then {}",
+            sockets()
+        );
+    }
+}
+
+/// How many sockets this process has open. (Each executor of glommio leaves an eventfd behind.)
+fn sockets() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let named = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    named
+        .filter(|name| name.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+async fn accept_for_ever(mut listener: TcpListener, accepted: Rc<Cell<usize>>) {
+    let mut streams = Vec::new();
+    loop {
+        streams.push(listener.accept().await.unwrap());
+        accepted.set(streams.len());
+    }
+}
+
+#[test]
+fn a_panic_on_one_shard_ends_all() {
+    for choice in built_in() {
+        let ended = std::panic::catch_unwind(|| {
+            run(choice, 2, |shard| async move {
+                assert_ne!(shard.index(), 1, "on purpose");
+                sleep(Duration::from_hours(1)).await;
+            })
+        });
+        assert!(ended.is_err(), "{choice}");
+    }
+}
