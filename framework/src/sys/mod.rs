@@ -4,6 +4,7 @@ pub(crate) mod buf_ring;
 pub(crate) mod cpu;
 pub(crate) mod epoll;
 pub(crate) mod event;
+pub(crate) mod file;
 pub(crate) mod host;
 pub(crate) mod immediate;
 pub(crate) mod limit;
