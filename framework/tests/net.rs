@@ -6,18 +6,19 @@
 )]
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use sunstar::ShardId;
 use sunstar::mem::Buf;
 use sunstar::net::{TcpListener, TcpStream};
-use sunstar::runtime::{Config, Placement, run_on_all_shards, sleep, spawn};
+use sunstar::runtime::{Config, DriverChoice, Placement, run_on_all_shards, sleep, spawn};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -312,4 +313,27 @@ fn a_waker_may_use_sockets() {
         first.write_all(b"now").unwrap();
         assert_eq!(third.read(&mut [0]).unwrap(), 0);
     });
+}
+
+#[test]
+fn whoever_waits_for_a_send_is_woken_also_when_it_was_done_at_once() {
+    // Nothing else happens on this shard: without the wake it would sleep until the timer, which is
+    // looked at first.
+    let config = Config {
+        driver: DriverChoice::Epoll,
+        ..Config::new(Placement::unpinned(1))
+    };
+    let results = run_on_all_shards(&config, |_| async {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut stream = TcpStream::adopt(ours.into());
+        stream.queue(Buf::from("hello"));
+        let mut late = std::pin::pin!(sleep(Duration::from_secs(5)));
+        let mut flushed = std::pin::pin!(stream.flush());
+        poll_fn(|context| match late.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => flushed.as_mut().poll(context).map(|done| done.is_ok()),
+        })
+        .await
+    });
+    assert_eq!(results.unwrap(), [true]);
 }

@@ -42,9 +42,11 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
                 shard.io.borrow_mut().driver.ring_bell(bell);
             }
         });
-        let mut batch = shard.batch.borrow_mut();
-        shard.io.borrow_mut().settle(&mut batch);
-        drop(batch);
+        wake_all(shard, |wakers| {
+            let mut io = shard.io.borrow_mut();
+            io.settle(&mut shard.batch.borrow_mut());
+            io.take_wakers(wakers);
+        });
         wait(shard)
     })
 }
