@@ -28,7 +28,7 @@ pub(crate) struct Vacancy {
 }
 
 /// A set of `(tag, address)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Index {
     /// The segment of each value of a tag's leading `depth` bits.
     directory: Vec<u32>,
@@ -36,7 +36,7 @@ pub(crate) struct Index {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Segment {
     slots: Box<[u64; SLOT_COUNT]>,
     taken: usize,
@@ -89,6 +89,15 @@ impl Index {
         self.directory.capacity() * size_of::<u32>()
             + self.segments.capacity() * size_of::<Segment>()
             + self.segments.len() * SLOT_COUNT * size_of::<u64>()
+    }
+
+    /// How many slots are looked at until a tag with these places is known to be absent.
+    #[cfg(test)]
+    pub(crate) fn step_count(&self, tag: u32) -> usize {
+        let segment = self.directory[leading(tag, self.depth)] as usize;
+        let slots = &self.segments[segment].slots;
+        let probes = (0..SLOT_COUNT).map(|step| (home(tag) + step) % SLOT_COUNT);
+        probes.take_while(|&slot| slots[slot] != EMPTY).count()
     }
 
     /// Splits a segment in two by the next bit of its tags. Should they all share that bit, the
