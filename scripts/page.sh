@@ -37,8 +37,7 @@ page=$!
 while read -r line; do
     echo "$line"
     if [ "$line" = 'ready for load' ]; then
-        "$bin/loadgen" -d 60s -c 64 -t 1 -m POST -b '{"userId":"user_1","value":1.5}' \
-            "http://$address/event" >/dev/null &
+        "$bin/loadgen" 1mrc -n 100000000 -c 64 "http://$address" >/dev/null 2>&1 &
         client=$!
     fi
 done <"$tmp/page"
