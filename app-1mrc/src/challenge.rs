@@ -156,7 +156,9 @@ pub(crate) fn inherit(left: &Receiver<Counted>) -> Union {
         }
     }
     let mut union = union.expect("every shard leaves what it has counted");
-    tallies.into_iter().for_each(|tally| union.absorb(tally));
+    for tally in tallies {
+        union.absorb(tally);
+    }
     union
 }
 

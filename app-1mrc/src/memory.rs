@@ -21,7 +21,7 @@ pub(crate) fn available_len() -> usize {
         .unwrap_or(UNKNOWN_LEN)
 }
 
-/// What proc_meminfo(5) gives as `MemTotal: 24683904 kB`.
+/// What `proc_meminfo(5)` gives as `MemTotal: 24683904 kB`.
 fn total_len(meminfo: &str) -> Option<usize> {
     let line = meminfo
         .lines()

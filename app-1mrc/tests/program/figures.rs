@@ -1,6 +1,5 @@
 //! Payloads that rounding, order or normalisation would spoil, from many connections to two
 //! shards, against sums of big integers: what Python's `math.fsum` gives as well.
-#![expect(clippy::float_cmp, reason = "figures are to be exact to the last bit")]
 
 use std::collections::HashSet;
 

@@ -135,7 +135,9 @@ fn every_answer_is_a_cut(round_count: usize) {
             let writes: Vec<_> = writes
                 .map(|(number, (client, it))| scope.spawn(move || it.write(client, number)))
                 .collect();
-            writes.into_iter().for_each(|write| write.join().unwrap());
+            for write in writes {
+                write.join().unwrap();
+            }
             done.store(true, Ordering::SeqCst);
             checks.into_iter().map(|check| check.join().unwrap()).sum()
         });
