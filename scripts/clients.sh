@@ -61,4 +61,7 @@ go build -o "$tmp/go-client" scripts/clients/go/main.go
 client go-1000 "$tmp/go-client" -url "$url" -n 100000 -c 1000
 client go-2000-seq "$tmp/go-client" -url "$url" -n 2000 -sequential
 client aiohttp python3 scripts/clients/aiohttp_client.py --url "$url" -n 20000 -c 1000
+for payload in random decimals cancel unicode; do
+    client "$payload" python3 scripts/clients/exact.py --url "$url" -n 50000 "$payload"
+done
 client two-writes python3 scripts/clients/two_writes.py --host 127.0.0.1 --port "${address##*:}" -n 2000

@@ -12,7 +12,9 @@
 use std::fmt;
 
 /// 2100 bits from the smallest double to the largest, 64 for the count, one for the sign.
-const CHUNK_COUNT: usize = 67;
+pub const CHUNK_COUNT: usize = 67;
+/// The top chunk stays below this either way: a sum of fewer than 2^64 doubles.
+const TOP_END: u64 = 1 << 51;
 /// The top chunk makes two limbs.
 const LIMB_COUNT: usize = CHUNK_COUNT + 1;
 /// How many additions a chunk can take between two carries.
@@ -108,6 +110,22 @@ impl ExactSum {
             remainder = u64::try_from(rest).expect("a remainder is less than its divisor");
         }
         signed(negative, nearest(&limbs, remainder != 0))
+    }
+
+    /// The sum as fixed-point chunks, each but the last in `0..2^32`, lowest first.
+    pub fn chunks(&self) -> [i64; CHUNK_COUNT] {
+        let mut sum = self.clone();
+        sum.carry();
+        sum.chunks
+    }
+
+    /// The sum that [`chunks`](ExactSum::chunks) gave; `None` if it cannot have been.
+    pub fn from_chunks(chunks: [i64; CHUNK_COUNT]) -> Option<ExactSum> {
+        let (top, rest) = chunks.split_last().expect("there are chunks");
+        let normal = rest
+            .iter()
+            .all(|chunk| (0..1 << CHUNK_BITS).contains(chunk));
+        (normal && top.unsigned_abs() < TOP_END).then_some(ExactSum { chunks, pending: 0 })
     }
 
     /// Brings every chunk but the top one into `0..2^32`.

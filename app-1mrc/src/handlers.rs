@@ -7,61 +7,59 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use app_1mrc::event::Event;
+use app_1mrc::live::Live;
 use app_1mrc::metrics::Metrics;
 use app_1mrc::stats::Stats;
-use app_1mrc::tally::{Report, Tally};
-use app_1mrc::union::Union;
-use sunstar::http::{HeaderValue, header};
+use app_1mrc::tally::Report;
+use sunstar::http::{HeaderName, HeaderValue, header};
 use sunstar::runtime::{self, Task};
 use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
-/// What every shard holds. The union of all shards is the one on [`ShardId::ZERO`].
-pub(crate) struct Challenge {
-    tally: Tally,
-    union: Union,
-}
+use crate::challenge::Challenge;
 
-impl Challenge {
-    /// The state of one shard of `shard_count`, with nothing counted yet.
-    pub(crate) fn new(shard: ShardId, shard_count: usize) -> Challenge {
-        Challenge {
-            tally: Tally::new(shard.index()),
-            union: Union::new(shard_count),
-        }
-    }
-}
+/// The live page, whole: it loads nothing but `/live`.
+const PAGE: &str = include_str!("page.html");
+/// What the page may do, so that nothing foreign can run in it.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
+                           style-src 'unsafe-inline'; img-src data:; connect-src 'self'";
+/// For an event whose user finds no room.
+const FULL: &str = r#"{"error": "no room for more users; POST /reset, or raise --user-memory"}"#;
 
 /// The routes of the challenge.
 pub(crate) fn router(challenge: Sharded<Challenge>) -> Router<Challenge> {
+    let start = runtime::now();
     Router::with(challenge)
         .post("/event", post_event)
         .get("/stats", get_stats)
         .get("/health", get_health)
         .post("/reset", post_reset)
         .get("/metrics", get_metrics)
+        .get("/live", move |challenge| get_live(challenge, start))
+        .get("/", get_page)
 }
 
 /// Counts one event on the shard that received it.
 fn post_event(challenge: Sharded<Challenge>, Bytes(body): Bytes) -> Response {
-    match Event::parse(&body) {
-        Ok(event) => {
-            let batch = challenge.local(|challenge| {
-                challenge.tally.record(&event);
-                challenge.tally.batch()
-            });
+    let event = match Event::parse(&body) {
+        Ok(event) => event,
+        Err(reason) => {
+            challenge.local(|challenge| challenge.reject(reason));
+            let text = format!(r#"{{"error": "{}"}}"#, reason.message());
+            return json(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    match challenge.local(|challenge| challenge.record(&event)) {
+        Ok(batch) => {
             if let Some(batch) = batch {
                 ship(challenge, batch);
             }
             Response::new(StatusCode::OK)
         }
-        Err(reason) => {
-            challenge.local(|challenge| challenge.tally.reject(reason));
-            let text = format!(r#"{{"error": "{}"}}"#, reason.message());
-            json(StatusCode::BAD_REQUEST, text)
-        }
+        Err(_full) => json(StatusCode::SERVICE_UNAVAILABLE, FULL.to_owned()),
     }
 }
 
@@ -79,11 +77,15 @@ fn get_health() -> &'static str {
 async fn post_reset(challenge: Sharded<Challenge>) -> StatusCode {
     let reset = async move {
         let epoch = challenge
-            .on(ShardId::ZERO, |challenge| challenge.union.reset())
+            .on(ShardId::ZERO, |challenge| challenge.union().reset())
             .await;
-        challenge
-            .on_all(move |challenge| challenge.tally.reset(epoch))
-            .await;
+        let tell = move |challenge: &mut Challenge| {
+            challenge
+                .tally()
+                .into_iter()
+                .for_each(|tally| tally.reset(epoch));
+        };
+        challenge.on_all(tell).await;
         StatusCode::OK
     };
     Unstoppable(Some(runtime::spawn(reset))).await
@@ -91,11 +93,11 @@ async fn post_reset(challenge: Sharded<Challenge>) -> StatusCode {
 
 /// Answers with everything else that is worth knowing, as Prometheus text.
 async fn get_metrics(challenge: Sharded<Challenge>) -> Response {
-    let union_memory_len = |challenge: &mut Challenge| challenge.union.user_memory_len();
+    let restored_count = |challenge: &mut Challenge| challenge.union().restored_count();
     let metrics = Metrics {
         stats: stats(challenge).await,
-        shards: challenge.map(|challenge| challenge.tally.gauges()).await,
-        union_memory_len: challenge.on(ShardId::ZERO, union_memory_len).await,
+        restored_count: challenge.on(ShardId::ZERO, restored_count).await,
+        shards: challenge.map(|challenge| challenge.figures()).await,
     };
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4");
     Response::new(StatusCode::OK)
@@ -103,17 +105,43 @@ async fn get_metrics(challenge: Sharded<Challenge>) -> Response {
         .with_content(metrics.to_string())
 }
 
+/// Answers with what the live page shows.
+async fn get_live(challenge: Sharded<Challenge>, start: Instant) -> Response {
+    let live = Live {
+        uptime: runtime::now().saturating_duration_since(start),
+        stats: stats(challenge).await,
+        shards: challenge.map(|challenge| challenge.figures()).await,
+    };
+    json(StatusCode::OK, live.to_string())
+        .with_field(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// Answers with the live page.
+fn get_page() -> Response {
+    let policy = HeaderName::from_static("content-security-policy");
+    Response::new(StatusCode::OK)
+        .with_field(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        )
+        .with_field(policy, HeaderValue::from_static(PAGE_POLICY))
+        .with_content(PAGE)
+}
+
 /// Asks all shards, again after a reset in between.
 async fn stats(challenge: Sharded<Challenge>) -> Stats {
     loop {
         let ask = challenge
-            .on(ShardId::ZERO, |challenge| challenge.union.ask())
+            .on(ShardId::ZERO, |challenge| challenge.union().ask())
             .await;
         let question = ask.clone();
         let reports = challenge
-            .map(move |challenge| challenge.tally.report(&question))
+            .map(move |challenge| challenge.report(&question))
             .await;
-        let answer = move |challenge: &mut Challenge| challenge.union.answer(&ask, &reports);
+        let answer = move |challenge: &mut Challenge| {
+            let reports: Vec<Report> = reports.into_iter().flatten().collect();
+            challenge.union().answer(&ask, &reports)
+        };
         if let Some(stats) = challenge.on(ShardId::ZERO, answer).await {
             return stats;
         }
@@ -124,9 +152,15 @@ async fn stats(challenge: Sharded<Challenge>) -> Stats {
 #[cold]
 fn ship(challenge: Sharded<Challenge>, batch: Report) {
     let shipment = async move {
-        let merge = move |challenge: &mut Challenge| challenge.union.merge(&batch);
+        let merge = move |challenge: &mut Challenge| challenge.union().merge(&batch);
         let receipt = challenge.on(ShardId::ZERO, merge).await;
-        challenge.local(|challenge| challenge.tally.shipped(receipt));
+        let note = |challenge: &mut Challenge| {
+            challenge
+                .tally()
+                .into_iter()
+                .for_each(|tally| tally.shipped(receipt));
+        };
+        challenge.local(note);
     };
     runtime::spawn(shipment).detach();
 }
@@ -163,7 +197,10 @@ impl<T> Drop for Unstoppable<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+    use crate::challenge::beginning;
     use sunstar::runtime::{Config, Placement, run_on_all_shards, yield_now};
     use sunstar::service::{Reply, Request, Service};
 
@@ -175,7 +212,13 @@ mod tests {
     fn on_two_shards<F: Future<Output = ()> + 'static>(
         main: impl Fn(ShardId, Sharded<Challenge>) -> F + Send + Sync + 'static,
     ) {
-        let start = move |shard| main(shard, Sharded::start(Challenge::new(shard, 2)));
+        let start = move |shard| {
+            let counted = beginning(shard, 2, usize::MAX, None);
+            main(
+                shard,
+                Sharded::start(Challenge::new(counted, mpsc::channel().0)),
+            )
+        };
         run_on_all_shards(&Config::new(Placement::unpinned(2)), start).unwrap();
     }
 
@@ -217,9 +260,9 @@ mod tests {
             for number in 0..100 {
                 post(&router, shard.index() + number % 50, 0.1).await;
             }
-            let here = challenge.local(|challenge| challenge.tally.gauges());
+            let here = challenge.local(|challenge| challenge.figures());
             assert_eq!(
-                here.event_count, 100,
+                here.gauges.event_count, 100,
                 "an event belongs to the shard that received it"
             );
             let expected = r#"{"totalRequests":200,"uniqueUsers":51,"sum":20,"avg":0.1}"#;
@@ -284,7 +327,7 @@ mod tests {
                 assert!(poll.await.is_pending());
                 drop(reset);
             }
-            let counts = |challenge: &mut Challenge| challenge.tally.gauges().event_count;
+            let counts = |challenge: &mut Challenge| challenge.figures().gauges.event_count;
             for _ in 0..ASK_MAX {
                 if challenge.map(counts).await == [0, 0] {
                     return;
@@ -315,7 +358,8 @@ mod tests {
             assert_eq!(answer(&router, Request::get("/event")).await.0, 405);
             assert_eq!(answer(&router, Request::post("/stats")).await.0, 405);
             assert_eq!(answer(&router, Request::get("/reset")).await.0, 405);
-            assert_eq!(answer(&router, Request::get("/")).await.0, 404);
+            assert_eq!(answer(&router, Request::post("/")).await.0, 405);
+            assert_eq!(answer(&router, Request::get("/nowhere")).await.0, 404);
         });
     }
 }

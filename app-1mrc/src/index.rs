@@ -1,9 +1,10 @@
 //! [`Index`]: a hash table from tags to addresses that never rehashes as a whole.
 //!
 //! Extendible hashing: a directory points to segments of [`SLOT_COUNT`] slots by the leading bits
-//! of the tag. A full segment is split in two by its next bit, which moves a few hundred slots; the
-//! directory doubles when a segment is deeper than it, which copies four bytes for some three
-//! hundred addresses. So the worst insertion grows thousands of times slower than the table.
+//! of the tag. A full segment is split in two by its next bit, which moves a few hundred slots. A
+//! directory doubles when a segment is deeper than it, so it ends at [`ROOT_DEPTH_MAX`] bits: below,
+//! each of its entries grows a directory of its own. So the worst insertion hardly grows with the
+//! table: at ten million entries no directory but the first has more than a few dozen.
 //!
 //! What must hold: tags are evenly spread (a keyed hash); a slot holds its whole tag, so that a
 //! split needs no name; a segment always has empty slots, so that every search ends.
@@ -16,6 +17,10 @@ const SLOT_COUNT: usize = 1 << 10;
 /// A segment with more than 13/16 of its slots taken is split; probing takes 3 steps on average
 /// for a known name then, and 15 for an unknown one.
 const TAKEN_MAX: usize = SLOT_COUNT / 16 * 13;
+/// How many bits of the tag the first directory looks at, at most: it then has 16 KiB.
+const ROOT_DEPTH_MAX: u32 = 12;
+/// Marks the entry of a directory as the number of another directory.
+const CHILD: u32 = 1 << 31;
 /// Never an entry, because the last address is never given out.
 const EMPTY: u64 = u64::MAX;
 
@@ -28,15 +33,25 @@ pub(crate) struct Vacancy {
 }
 
 /// A set of `(tag, address)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Index {
-    /// The segment of each value of a tag's leading `depth` bits.
-    directory: Vec<u32>,
-    depth: u32,
+    root: Directory,
+    /// Those that look at the bits behind [`ROOT_DEPTH_MAX`].
+    children: Vec<Directory>,
+    /// Bytes of memory that the children hold.
+    children_memory_len: usize,
     segments: Vec<Segment>,
 }
 
-#[derive(Debug)]
+/// The segment, or the child, of each value of some bits.
+#[derive(Clone, Debug)]
+struct Directory {
+    entries: Vec<u32>,
+    /// How many bits they are.
+    depth: u32,
+}
+
+#[derive(Clone, Debug)]
 struct Segment {
     slots: Box<[u64; SLOT_COUNT]>,
     taken: usize,
@@ -51,7 +66,7 @@ impl Index {
     /// If there is none: where it may be written, until the next insertion.
     #[inline]
     pub(crate) fn find(&self, tag: u32, is_wanted: impl Fn(u64) -> bool) -> Result<u64, Vacancy> {
-        let segment = self.directory[leading(tag, self.depth)] as usize;
+        let segment = self.segment(tag);
         let slots = &self.segments[segment].slots;
         let mut slot = home(tag);
         loop {
@@ -86,9 +101,33 @@ impl Index {
 
     /// Bytes of memory that the table holds.
     pub(crate) fn memory_len(&self) -> usize {
-        self.directory.capacity() * size_of::<u32>()
+        self.root.memory_len()
+            + self.children_memory_len
+            + self.children.capacity() * size_of::<Directory>()
             + self.segments.capacity() * size_of::<Segment>()
             + self.segments.len() * SLOT_COUNT * size_of::<u64>()
+    }
+
+    /// How many slots are looked at until a tag with these places is known to be absent.
+    #[cfg(test)]
+    pub(crate) fn step_count(&self, tag: u32) -> usize {
+        let segment = self.segment(tag);
+        let slots = &self.segments[segment].slots;
+        let probes = (0..SLOT_COUNT).map(|step| (home(tag) + step) % SLOT_COUNT);
+        probes.take_while(|&slot| slots[slot] != EMPTY).count()
+    }
+
+    /// The segment of a tag.
+    #[inline]
+    fn segment(&self, tag: u32) -> usize {
+        let entry = self.root.entry(tag);
+        let is_child = entry & CHILD != 0;
+        let entry = if is_child {
+            self.children[(entry & !CHILD) as usize].entry(behind_root(tag))
+        } else {
+            entry
+        };
+        entry as usize
     }
 
     /// Splits a segment in two by the next bit of its tags. Should they all share that bit, the
@@ -96,9 +135,7 @@ impl Index {
     #[cold]
     fn split(&mut self, at: usize, tag: u32) {
         let depth = self.segments[at].depth + 1;
-        if depth > self.depth {
-            self.double();
-        }
+        assert!(depth <= TAG_BITS, "tags are not evenly spread");
         let mut halves = [Segment::new(depth), Segment::new(depth)];
         for &entry in self.segments[at]
             .slots
@@ -108,34 +145,72 @@ impl Index {
             let tag = u32::try_from(entry >> ADDRESS_BITS).expect("tags have 28 bits");
             halves[leading(tag, depth) % 2].push(tag, entry);
         }
-        let sibling = self.segments.len();
+        let sibling = u32::try_from(self.segments.len()).expect("below 2^28");
         let [zero, one] = halves;
         self.segments[at] = zero;
         self.segments.push(one);
-        // The directory entries of all tags that share the old segment's bits, then a one.
-        let width = 1_usize << (self.depth - depth);
-        let first = (leading(tag, depth) | 1) * width;
-        self.directory[first..first + width].fill(u32::try_from(sibling).expect("below 2^28"));
+        if depth <= ROOT_DEPTH_MAX {
+            self.root.split(tag, depth, sibling);
+        } else {
+            let child = self.child(tag);
+            let before = child.memory_len();
+            child.split(behind_root(tag), depth - ROOT_DEPTH_MAX, sibling);
+            let grown = child.memory_len() - before;
+            self.children_memory_len += grown;
+        }
     }
 
-    fn double(&mut self) {
-        assert!(self.depth < TAG_BITS, "tags are not evenly spread");
-        self.depth += 1;
-        let mut doubled = Vec::with_capacity(2 * self.directory.len());
-        doubled.extend(
-            self.directory
-                .iter()
-                .flat_map(|&segment| [segment, segment]),
-        );
-        self.directory = doubled;
+    /// The directory for the bits of a tag behind those of the root, made when it is first needed.
+    fn child(&mut self, tag: u32) -> &mut Directory {
+        let entry = &mut self.root.entries[leading(tag, ROOT_DEPTH_MAX)];
+        if *entry & CHILD == 0 {
+            self.children.push(Directory::new(*entry));
+            *entry = CHILD | u32::try_from(self.children.len() - 1).expect("at most 2^12");
+            self.children_memory_len += size_of::<u32>();
+        }
+        &mut self.children[(*entry & !CHILD) as usize]
+    }
+}
+
+impl Directory {
+    /// A directory that looks at no bit.
+    fn new(entry: u32) -> Directory {
+        Directory {
+            entries: vec![entry],
+            depth: 0,
+        }
+    }
+
+    #[inline]
+    fn entry(&self, tag: u32) -> u32 {
+        self.entries[leading(tag, self.depth)]
+    }
+
+    /// Points the tags that agree with `tag` in all but the last of `depth` bits, and have a one
+    /// there, to another segment.
+    fn split(&mut self, tag: u32, depth: u32, sibling: u32) {
+        if depth > self.depth {
+            self.depth += 1;
+            let mut doubled = Vec::with_capacity(2 * self.entries.len());
+            doubled.extend(self.entries.iter().flat_map(|&entry| [entry, entry]));
+            self.entries = doubled;
+        }
+        let width = 1_usize << (self.depth - depth);
+        let first = (leading(tag, depth) | 1) * width;
+        self.entries[first..first + width].fill(sibling);
+    }
+
+    fn memory_len(&self) -> usize {
+        self.entries.capacity() * size_of::<u32>()
     }
 }
 
 impl Default for Index {
     fn default() -> Index {
         Index {
-            directory: vec![0],
-            depth: 0,
+            root: Directory::new(0),
+            children: Vec::new(),
+            children_memory_len: 0,
             segments: vec![Segment::new(0)],
         }
     }
@@ -166,6 +241,12 @@ fn leading(tag: u32, depth: u32) -> usize {
     (tag >> (TAG_BITS - depth)) as usize
 }
 
+/// A tag without the bits that the root looks at.
+#[inline]
+fn behind_root(tag: u32) -> u32 {
+    (tag << ROOT_DEPTH_MAX) & ((1 << TAG_BITS) - 1)
+}
+
 /// The slot at which the search for a tag begins, from the bits that segments share last.
 #[inline]
 fn home(tag: u32) -> usize {
@@ -193,7 +274,7 @@ mod tests {
     #[test]
     fn every_entry_is_found_after_many_splits() {
         let index = index_of((0..100_000).map(|number| (tag_of(number), number)));
-        assert!(index.depth >= 6);
+        assert!(index.root.depth >= 6);
         for number in 0..100_000 {
             let found = index.find(tag_of(number), |address| address == number);
             assert_eq!(found.unwrap(), number);
@@ -215,7 +296,8 @@ mod tests {
     fn tags_with_a_long_common_prefix_split_until_they_part() {
         let tags = (0..2000_u32).map(|number| (number << 4, u64::from(number)));
         let index = index_of(tags);
-        assert_eq!(index.depth, 15);
+        assert_eq!((index.root.depth, index.children.len()), (12, 1));
+        assert_eq!(index.children[0].depth, 3);
         for number in 0..2000_u32 {
             let found = index.find(number << 4, |address| address == u64::from(number));
             assert_eq!(found.unwrap(), u64::from(number));
@@ -230,6 +312,21 @@ mod tests {
             "{} bytes",
             index.memory_len()
         );
+    }
+
+    #[test]
+    fn children_are_found_and_their_memory_is_counted() {
+        // All of these share the first ten bits, so that few entries make many children.
+        let tags = |number: u64| tag_of(number) >> 10;
+        let index = index_of((0..60_000).map(|number| (tags(number), number)));
+        assert_eq!(index.root.depth, ROOT_DEPTH_MAX);
+        assert_eq!(index.children.len(), 4);
+        for number in 0..60_000 {
+            let found = index.find(tags(number), |address| address == number);
+            assert_eq!(found.unwrap(), number);
+        }
+        let memory_len: usize = index.children.iter().map(Directory::memory_len).sum();
+        assert_eq!(index.children_memory_len, memory_len);
     }
 
     #[test]

@@ -1,14 +1,28 @@
 //! The One Million Request Challenge on sunstar.
 
+mod challenge;
 mod handlers;
+mod memory;
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use app_1mrc::snapshot::{self, Snapshot};
+use app_1mrc::union::Union;
 use clap::Parser;
-use sunstar::{Result, Sharded, runtime};
+use sunstar::{Router, Server, ShardId, Sharded, runtime};
 
-use handlers::{Challenge, router};
+use challenge::{Challenge, Counted, beat, beginning, inherit};
+use handlers::router;
 
 /// The longest body of a request; more is answered with 413.
 const BODY_LEN_MAX: u64 = 64 * 1024;
+/// Where to listen if the arguments name no address: clients say `localhost`, which is either.
+const ADDRESSES: [&str; 2] = ["0.0.0.0:8080", "[::]:8080"];
+const MIB: usize = 1 << 20;
 
 /// Serves the One Million Request Challenge: counts events, and answers with exact figures.
 #[derive(Parser)]
@@ -16,17 +30,124 @@ const BODY_LEN_MAX: u64 = 64 * 1024;
 struct Cli {
     #[command(flatten)]
     sunstar: sunstar::cli::Args,
+
+    /// Begin with the figures in this file, if there is one, and write them there on a graceful
+    /// stop. Without it every start begins at zero.
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+
+    /// Memory for the names of users, in MiB, on all shards together; then new users are answered
+    /// with 503. Default: half of what the machine or the container has.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    user_memory: Option<u32>,
 }
 
-fn main() -> Result<()> {
-    let mut server = Cli::parse()
-        .sunstar
-        .server(&["0.0.0.0:8080", "[::]:8080"])?;
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("app-1mrc: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until it is stopped, then says what was counted and keeps it, if it is to be kept.
+fn run(cli: &Cli) -> Result<(), String> {
+    let memory_len = match cli.user_memory {
+        Some(mib) => mib as usize * MIB,
+        None => memory::available_len() / 2,
+    };
+    let kept = cli.snapshot.as_deref().map(read);
+    let kept = kept.transpose()?.flatten();
+    let server = server(cli).map_err(|error| error.to_string())?;
+    let (heirs, left) = channel();
+    let start = starter(kept, memory_len, heirs);
+    server.serve(start).map_err(|error| error.to_string())?;
+    let union = inherit(&left);
+    say_farewell(&union);
+    match &cli.snapshot {
+        Some(path) => write(union.into_snapshot(), path),
+        None => Ok(()),
+    }
+}
+
+fn server(cli: &Cli) -> sunstar::Result<Server> {
+    let mut server = cli.sunstar.server(&ADDRESSES)?;
     server.config_mut().limits.content_len_max = BODY_LEN_MAX;
-    server.serve(|shard| {
-        router(Sharded::start(Challenge::new(
-            shard,
-            runtime::shard_count(),
-        )))
-    })
+    Ok(server)
+}
+
+/// What starts each shard; the first takes the snapshot.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "handed over once, when the first shard starts"
+)]
+fn starter(
+    kept: Option<Snapshot>,
+    memory_len: usize,
+    heirs: Sender<Counted>,
+) -> impl Fn(ShardId) -> Router<Challenge> + Send + Sync + 'static {
+    let kept = Arc::new(Mutex::new(kept));
+    move |shard| {
+        let mut kept = kept.lock().expect("nothing panics while it is locked");
+        let kept = kept.take_if(|_| shard == ShardId::ZERO);
+        let counted = beginning(shard, runtime::shard_count(), memory_len, kept);
+        let challenge = Sharded::start(Challenge::new(counted, heirs.clone()));
+        runtime::spawn(beat(challenge)).detach();
+        router(challenge)
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Snapshot>, String> {
+    let place = path.display();
+    let advice = "move it away to begin at zero";
+    let kept = Snapshot::read(path)
+        .map_err(|error| format!("cannot begin with the snapshot {place}: {error}; {advice}"))?;
+    let advice = "name a file in a directory that can be written";
+    snapshot::check_place(path)
+        .map_err(|error| format!("no snapshot could be written to {place}: {error}; {advice}"))?;
+    Ok(kept)
+}
+
+fn write(snapshot: Snapshot, path: &Path) -> Result<(), String> {
+    let place = path.display();
+    snapshot
+        .write(path)
+        .map_err(|error| format!("cannot write the snapshot {place}: {error}"))
+}
+
+/// Prints the final figures on one line.
+fn say_farewell(union: &Union) {
+    // If nobody can read it, that is no failure.
+    let _ = writeln!(std::io::stdout(), "stopped with {}", union.stats());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn defaults_are_those_of_the_challenge() {
+        let ports: Vec<_> = ADDRESSES.iter().map(|it| it.rsplit_once(':')).collect();
+        assert_eq!(ports, [Some(("0.0.0.0", "8080")), Some(("[::]", "8080"))]);
+        let cli = Cli::parse_from(["app-1mrc", "--listen", "127.0.0.1:0", "--listen", "[::1]:0"]);
+        let mut server = server(&cli).unwrap();
+        assert_eq!(server.addresses().len(), 2);
+        let limits = &server.config_mut().limits;
+        assert_eq!(limits.content_len_max, 65_536);
+        assert!(limits.idle_timeout >= Duration::from_secs(90));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for words in [
+            ["--user-memory", "0"],
+            ["--user-memory", "much"],
+            ["--smp", "x"],
+        ] {
+            assert!(Cli::try_parse_from(["app-1mrc"].into_iter().chain(words)).is_err());
+        }
+    }
 }

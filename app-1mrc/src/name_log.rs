@@ -6,6 +6,8 @@
 //! What must hold: an entry never straddles two chunks, and begins in the first `CHUNK_LEN`
 //! bytes of its chunk, so that one number addresses it.
 
+use std::io::{self, Read};
+
 /// What a chunk holds, unless its first name needs more.
 const CHUNK_LEN: usize = 1 << 18;
 /// A length is written in groups of seven bits, lowest first; the eighth says that more follow.
@@ -54,10 +56,12 @@ impl NewUsers {
 }
 
 /// The names that one shard has seen, in the order in which it saw them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NameLog {
     chunks: Vec<Vec<u8>>,
     name_count: u64,
+    /// The capacities of all chunks together.
+    chunk_memory_len: usize,
 }
 
 impl NameLog {
@@ -68,8 +72,9 @@ impl NameLog {
         if self.chunks.last().is_none_or(|chunk| {
             chunk.len() >= CHUNK_LEN || chunk.capacity() - chunk.len() < entry_len
         }) {
-            self.chunks
-                .push(Vec::with_capacity(CHUNK_LEN.max(entry_len)));
+            let chunk = Vec::with_capacity(CHUNK_LEN.max(entry_len));
+            self.chunk_memory_len += chunk.capacity();
+            self.chunks.push(chunk);
         }
         let at = self.chunks.len() - 1;
         let chunk = &mut self.chunks[at];
@@ -117,10 +122,14 @@ impl NameLog {
         NewUsers { entries }
     }
 
+    /// All names with their lengths, as they lie in the chunks, to be read by [`read_name`].
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(Vec::as_slice)
+    }
+
     /// Bytes of memory that the log holds.
     pub fn memory_len(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(Vec::capacity).sum();
-        chunks + self.chunks.capacity() * size_of::<Vec<u8>>()
+        self.chunk_memory_len + self.chunks.capacity() * size_of::<Vec<u8>>()
     }
 
     /// What each chunk holds behind `mark`.
@@ -158,6 +167,32 @@ fn split_entry(entries: &[u8]) -> (&[u8], &[u8]) {
         if group & MORE == 0 {
             return entries[at..].split_at(len);
         }
+    }
+}
+
+/// Reads one name with its length into `name`, which is emptied before.
+///
+/// # Errors
+/// If the input ends before, or the length has more than 63 bits.
+pub(crate) fn read_name(from: &mut impl Read, name: &mut Vec<u8>) -> io::Result<()> {
+    let mut len = 0_u64;
+    for at in 0.. {
+        let mut group = [0];
+        from.read_exact(&mut group)?;
+        if at * GROUP_BITS >= u64::BITS - 1 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        len |= u64::from(group[0] & !MORE) << (at * GROUP_BITS);
+        if group[0] & MORE == 0 {
+            break;
+        }
+    }
+    name.clear();
+    from.take(len).read_to_end(name)?;
+    if name.len() as u64 == len {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -207,6 +242,13 @@ mod tests {
             assert_eq!(log.name(address), name);
         }
         assert!(log.iter().eq(expected.iter().map(Vec::as_slice)));
+        let (entries, mut name) = (log.entries().collect::<Vec<_>>().concat(), Vec::new());
+        let mut entries = entries.as_slice();
+        for expected in &expected {
+            read_name(&mut entries, &mut name).unwrap();
+            assert_eq!(&name, expected);
+        }
+        assert!(entries.is_empty());
         assert_eq!(names(&log.since(Mark::default())), expected);
     }
 
@@ -223,6 +265,16 @@ mod tests {
         assert!(log.chunks.len() > 5);
         for (at, mark) in marks.into_iter().enumerate().step_by(97) {
             assert_eq!(names(&log.since(mark)), all[at..]);
+        }
+    }
+
+    #[test]
+    fn memory_is_what_the_chunks_hold() {
+        let mut log = NameLog::default();
+        for len in [0, 3, CHUNK_LEN, CHUNK_LEN + 7, 5000] {
+            log.push(&vec![b'c'; len]);
+            let chunks: usize = log.chunks.iter().map(Vec::capacity).sum();
+            assert_eq!(log.chunk_memory_len, chunks);
         }
     }
 

@@ -1,14 +1,14 @@
-//! [`Tally`]: what one shard has counted, and the [`Report`] of it.
+//! [`Tally`]: what a shard other than the first has counted, and the [`Report`] of it.
 //!
 //! What must hold: an event changes all figures or none; `users` only grows between two resets, so
 //! a [`Mark`] says what the union has been told. The protocol in which reports travel is on the
 //! page of [`union`](crate::union).
 
-use crate::event::{Event, Reject};
+use crate::event::Event;
 use crate::exact_sum::ExactSum;
 use crate::name_log::{Mark, NewUsers};
 use crate::union::{Ask, Receipt};
-use crate::users::Users;
+use crate::users::{Full, Users};
 
 /// How many names may wait for the next question before the shard sends them by itself.
 ///
@@ -16,7 +16,7 @@ use crate::users::Users;
 pub const BATCH_LEN: u64 = 1 << 10;
 
 /// The events of one shard since the last reset.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tally {
     shard: usize,
     /// Which reset this shard has seen last.
@@ -24,7 +24,7 @@ pub struct Tally {
     event_count: u64,
     sum: ExactSum,
     users: Users,
-    reject_counts: [u64; Reject::ALL.len()],
+    user_memory_len_max: usize,
     /// Where the next batch begins: where the last report ended, unless the union said otherwise.
     shipped: Mark,
     /// Whether a batch is on its way.
@@ -48,40 +48,38 @@ pub struct Report {
 pub struct Gauges {
     /// Events since the last reset.
     pub event_count: u64,
-    /// Different users among them.
-    pub user_count: u64,
-    /// Bytes of memory for those users.
-    pub user_memory_len: usize,
-    /// Bodies refused since the last reset, by reason in the order of [`Reject::ALL`].
-    pub reject_counts: [u64; Reject::ALL.len()],
+    /// Names that it holds.
+    pub name_count: u64,
+    /// Bytes of memory for those names.
+    pub name_memory_len: usize,
 }
 
 impl Tally {
-    /// An empty tally of the shard with this number, counted from 0.
-    pub fn new(shard: usize) -> Tally {
+    /// An empty tally of the shard with this number, which is not 0, since the first shard counts
+    /// in its [`Union`](crate::union::Union). It holds at most so many bytes of users.
+    pub fn new(shard: usize, user_memory_len_max: usize) -> Tally {
         Tally {
             shard,
             epoch: 0,
             event_count: 0,
             sum: ExactSum::new(),
-            users: Users::default(),
-            reject_counts: [0; Reject::ALL.len()],
+            users: Users::new(user_memory_len_max),
+            user_memory_len_max,
             shipped: Mark::default(),
             shipping: false,
         }
     }
 
     /// Counts one event. Allocates nothing for a known user.
+    ///
+    /// # Errors
+    /// If its user is new and there is no room for more: then nothing has changed.
     #[inline]
-    pub fn record(&mut self, event: &Event<'_>) {
-        self.users.insert(&event.user);
+    pub fn record(&mut self, event: &Event<'_>) -> Result<(), Full> {
+        self.users.insert(&event.user)?;
         self.sum.add(event.value);
         self.event_count += 1;
-    }
-
-    /// Counts a body that is not an event; no statistic changes.
-    pub fn reject(&mut self, reason: Reject) {
-        self.reject_counts[reason as usize] += 1;
+        Ok(())
     }
 
     /// Answers the union: what it asked for and nothing that it has.
@@ -122,7 +120,7 @@ impl Tally {
         if epoch > self.epoch {
             *self = Tally {
                 epoch,
-                ..Tally::new(self.shard)
+                ..Tally::new(self.shard, self.user_memory_len_max)
             };
         }
     }
@@ -131,9 +129,8 @@ impl Tally {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             event_count: self.event_count,
-            user_count: self.users.len(),
-            user_memory_len: self.users.memory_len(),
-            reject_counts: self.reject_counts,
+            name_count: self.users.len(),
+            name_memory_len: self.users.memory_len(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! [`Union`]: the events of all shards together, held by the first one.
 //!
 //! Per shard it holds a **prefix**: the count and the sum of the first so many events of that shard
-//! in its own order, while `users` holds exactly the users of all prefixes. [`Union::merge`]
-//! replaces a prefix by a longer one with its users, in one step that nothing interrupts. So:
+//! in its own order, while `users` holds exactly the users of all prefixes. The first shard counts
+//! its own events here ([`Union::record`]), so its prefix is always all of them. [`Union::merge`]
+//! replaces another shard's prefix by a longer one with its users, in one step that nothing
+//! interrupts. So:
 //!
 //! - **Every state is a cut.** Whenever it is read, the four figures are those of one set of
 //!   events: the union of the prefixes.
@@ -10,7 +12,7 @@
 //!   behind a mark. One that comes twice, after a longer one, or with a gap before its mark changes
 //!   nothing; one that is lost leaves the prefix as it was, and the next question covers it.
 //!   Nothing is taken from a shard, so nothing can be lost with a dropped future.
-//! - **Read your writes.** `GET /stats` asks for the marks ([`Union::ask`]), has every shard report
+//! - **Read your writes.** `GET /stats` asks for the marks ([`Union::ask`]), has all others report
 //!   ([`Tally::report`]), merges all reports and reads in one step ([`Union::answer`]). An event
 //!   acknowledged before that request was recorded before its shard reports, and that report has no
 //!   gap, because it begins at a mark that the union had reached. Reports taken for
@@ -32,24 +34,30 @@
 //!
 //! **Cost.** A user crosses shards once, in a batch of [`BATCH_LEN`] as soon as so many wait, or at
 //! the latest when `/stats` asks (twice only if both happen at once). So the work of `/stats` is
-//! what is new since the last report.
+//! what is new since the last report. Users of the first shard cross none and are held once.
 //!
 //! [`BATCH_LEN`]: crate::tally::BATCH_LEN
 //! [`Tally::report`]: crate::tally::Tally::report
 //! [`Tally::reset`]: crate::tally::Tally::reset
 
+use crate::event::Event;
 use crate::exact_sum::ExactSum;
 use crate::name_log::Mark;
+use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::tally::Report;
-use crate::users::Users;
+use crate::tally::{Gauges, Report, Tally};
+use crate::users::{Full, Users};
 
 /// A cut through the events of all shards since the last reset.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Union {
     epoch: u64,
+    /// The events of an earlier process.
+    restored: Prefix,
+    /// By shard; the first is this one's own.
     prefixes: Vec<Prefix>,
     users: Users,
+    user_memory_len_max: usize,
 }
 
 /// The first events of one shard.
@@ -76,16 +84,43 @@ pub struct Ask {
 }
 
 impl Union {
-    /// The empty union of this many shards.
-    pub fn new(shard_count: usize) -> Union {
+    /// The empty union of this many shards. It refuses new users of its own shard once it holds so
+    /// many bytes of users; those of others are in events that are acknowledged already.
+    pub fn new(shard_count: usize, user_memory_len_max: usize) -> Union {
         Union {
             epoch: 0,
+            restored: Prefix::default(),
             prefixes: vec![Prefix::default(); shard_count],
-            users: Users::default(),
+            users: Users::new(user_memory_len_max),
+            user_memory_len_max,
         }
     }
 
-    /// What to ask of every shard.
+    /// Puts the events of an earlier process before all others.
+    ///
+    /// # Panics
+    /// If something was counted already.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        assert_eq!(self.stats(), Stats::default(), "restored at the beginning");
+        self.restored.event_count = snapshot.event_count;
+        self.restored.sum = snapshot.sum;
+        self.users = snapshot.users.within(self.user_memory_len_max);
+    }
+
+    /// Counts one event of the first shard. Allocates nothing for a known user.
+    ///
+    /// # Errors
+    /// If its user is new and there is no room for more: then nothing has changed.
+    #[inline]
+    pub fn record(&mut self, event: &Event<'_>) -> Result<(), Full> {
+        self.users.insert(&event.user)?;
+        let own = &mut self.prefixes[0];
+        own.sum.add(event.value);
+        own.event_count += 1;
+        Ok(())
+    }
+
+    /// What to ask of every other shard.
     pub fn ask(&self) -> Ask {
         Ask {
             epoch: self.epoch,
@@ -109,11 +144,15 @@ impl Union {
         }
     }
 
-    /// Merges what all shards reported when asked, and gives the figures.
+    /// Merges what all other shards reported when asked, and gives the figures.
     ///
     /// `None` if there was a reset in between: then it must be asked again.
     pub fn answer(&mut self, ask: &Ask, reports: &[Report]) -> Option<Stats> {
-        assert_eq!(reports.len(), self.prefixes.len(), "every shard reports");
+        assert_eq!(
+            reports.len() + 1,
+            self.prefixes.len(),
+            "every shard reports"
+        );
         for report in reports {
             self.merge(report);
         }
@@ -122,16 +161,32 @@ impl Union {
 
     /// The figures of the events that are merged.
     pub fn stats(&self) -> Stats {
-        let mut sum = ExactSum::new();
-        for prefix in &self.prefixes {
-            sum.merge(&prefix.sum);
-        }
-        let total_requests = self.prefixes.iter().map(|prefix| prefix.event_count).sum();
+        let Prefix {
+            event_count, sum, ..
+        } = self.total();
         Stats {
-            total_requests,
+            total_requests: event_count,
             unique_users: self.users.len(),
             sum: sum.sum(),
-            avg: sum.quotient(total_requests),
+            avg: sum.quotient(event_count),
+        }
+    }
+
+    /// Merges all that another shard has counted, when no shard runs any more.
+    pub fn absorb(&mut self, mut tally: Tally) {
+        let report = tally.report(&self.ask());
+        self.merge(&report);
+    }
+
+    /// What is merged, to be kept for a later process.
+    pub fn into_snapshot(self) -> Snapshot {
+        let Prefix {
+            event_count, sum, ..
+        } = self.total();
+        Snapshot {
+            event_count,
+            sum,
+            users: self.users,
         }
     }
 
@@ -140,13 +195,32 @@ impl Union {
     pub fn reset(&mut self) -> u64 {
         *self = Union {
             epoch: self.epoch + 1,
-            ..Union::new(self.prefixes.len())
+            ..Union::new(self.prefixes.len(), self.user_memory_len_max)
         };
         self.epoch
     }
 
-    /// Bytes of memory for the users, besides what the shards hold.
-    pub fn user_memory_len(&self) -> usize {
-        self.users.memory_len()
+    /// Figures of the first shard for the operator; the names are those of all shards.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            event_count: self.prefixes[0].event_count,
+            name_count: self.users.len(),
+            name_memory_len: self.users.memory_len(),
+        }
+    }
+
+    /// How many events an earlier process had counted.
+    pub fn restored_count(&self) -> u64 {
+        self.restored.event_count
+    }
+
+    /// The events of all prefixes together.
+    fn total(&self) -> Prefix {
+        let mut total = self.restored.clone();
+        for prefix in &self.prefixes {
+            total.event_count += prefix.event_count;
+            total.sum.merge(&prefix.sum);
+        }
+        total
     }
 }

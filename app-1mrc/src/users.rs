@@ -6,28 +6,69 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::index::{Index, TAG_BITS};
+use crate::index::{Index, TAG_BITS, Vacancy};
 use crate::name_log::{Mark, NameLog, NewUsers};
 
 /// An exact set of names that remembers the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Users {
     key: RandomState,
     index: Index,
     log: NameLog,
+    /// New names are refused from here on.
+    memory_len_max: usize,
 }
 
+/// There is no room for a user who is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
 impl Users {
-    /// Adds a name; true if it is new. Allocates nothing for a known one.
-    #[inline]
-    pub fn insert(&mut self, name: &str) -> bool {
-        self.insert_bytes(name.as_bytes())
+    /// An empty set that refuses new names once it holds this many bytes of memory.
+    pub fn new(memory_len_max: usize) -> Users {
+        Users {
+            key: RandomState::new(),
+            index: Index::default(),
+            log: NameLog::default(),
+            memory_len_max,
+        }
     }
 
-    /// Adds names that another set has seen.
+    /// The same set with another bound on its memory.
+    #[must_use]
+    pub fn within(self, memory_len_max: usize) -> Users {
+        Users {
+            memory_len_max,
+            ..self
+        }
+    }
+
+    /// Adds a name; true if it is new. Allocates nothing for a known one.
+    ///
+    /// # Errors
+    /// If it is new and the set is full: then nothing has changed.
+    #[inline]
+    pub fn insert(&mut self, name: &str) -> Result<bool, Full> {
+        let name = name.as_bytes();
+        match self.find(name) {
+            None => Ok(false),
+            Some(_) if self.memory_len() >= self.memory_len_max => Err(Full),
+            Some(vacancy) => {
+                self.index.insert(vacancy, self.log.push(name));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Adds names that another set has seen, however full this one is.
     pub fn extend(&mut self, names: &NewUsers) {
-        for name in names.iter() {
-            self.insert_bytes(name);
+        names.iter().for_each(|name| self.keep(name));
+    }
+
+    /// Adds one name, however full the set is.
+    pub(crate) fn keep(&mut self, name: &[u8]) {
+        if let Some(vacancy) = self.find(name) {
+            self.index.insert(vacancy, self.log.push(name));
         }
     }
 
@@ -47,6 +88,11 @@ impl Users {
         self.log.iter()
     }
 
+    /// All names with their lengths, as [`name_log`](crate::name_log) writes them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.log.entries()
+    }
+
     /// The place behind the newest name.
     pub fn end(&self) -> Mark {
         self.log.end()
@@ -62,18 +108,24 @@ impl Users {
         self.index.memory_len() + self.log.memory_len()
     }
 
+    /// Where a name may be added, unless it is there.
     #[inline]
-    fn insert_bytes(&mut self, name: &[u8]) -> bool {
-        let hash = self.key.hash_one(name);
-        let tag = u32::try_from(hash >> (u64::BITS - TAG_BITS)).expect("a tag has 28 bits");
+    fn find(&self, name: &[u8]) -> Option<Vacancy> {
         let is_same = |address| self.log.name(address) == name;
-        match self.index.find(tag, is_same) {
-            Ok(_) => false,
-            Err(vacancy) => {
-                self.index.insert(vacancy, self.log.push(name));
-                true
-            }
-        }
+        self.index.find(self.tag(name), is_same).err()
+    }
+
+    #[inline]
+    fn tag(&self, name: &[u8]) -> u32 {
+        let hash = self.key.hash_one(name);
+        u32::try_from(hash >> (u64::BITS - TAG_BITS)).expect("a tag has 28 bits")
+    }
+}
+
+impl Default for Users {
+    /// A set that is never full.
+    fn default() -> Users {
+        Users::new(usize::MAX)
     }
 }
 
@@ -87,9 +139,9 @@ mod tests {
     fn a_name_is_new_only_once() {
         let mut users = Users::default();
         assert!(users.is_empty());
-        assert!(users.insert("user_1"));
-        assert!(users.insert("user_2"));
-        assert!(!users.insert("user_1"));
+        assert_eq!(users.insert("user_1"), Ok(true));
+        assert_eq!(users.insert("user_2"), Ok(true));
+        assert_eq!(users.insert("user_1"), Ok(false));
         assert_eq!(users.len(), 2);
         assert!(users.iter().eq([b"user_1", b"user_2"]));
     }
@@ -107,7 +159,7 @@ mod tests {
             "aa",
             "\u{1f31f}",
         ];
-        assert!(names.iter().all(|name| users.insert(name)));
+        assert!(names.iter().all(|name| users.insert(name) == Ok(true)));
         assert_eq!(users.len(), 8);
     }
 
@@ -117,7 +169,7 @@ mod tests {
         let mut model = HashSet::new();
         for number in 0_u64..200_000 {
             let name = format!("user_{}", number.wrapping_mul(number) % 77_777);
-            assert_eq!(users.insert(&name), model.insert(name));
+            assert_eq!(users.insert(&name), Ok(model.insert(name)));
         }
         assert_eq!(users.len(), model.len() as u64);
         assert!(
@@ -133,7 +185,9 @@ mod tests {
         let mut mark = Mark::default();
         for round in 0..50_u64 {
             for number in 0..400 {
-                users.insert(&format!("user_{}", round * 300 + number));
+                users
+                    .insert(&format!("user_{}", round * 300 + number))
+                    .unwrap();
             }
             copy.extend(&users.since(mark));
             mark = users.end();
@@ -144,10 +198,61 @@ mod tests {
     }
 
     #[test]
+    fn a_full_set_knows_its_names_and_refuses_others() {
+        let mut users = Users::default();
+        users.insert("first").unwrap();
+        let held = users.memory_len();
+        for (memory_len_max, expected) in [(held, Err(Full)), (held + 1, Ok(true))] {
+            users = users.within(memory_len_max);
+            assert_eq!(users.insert("first"), Ok(false));
+            assert_eq!(users.insert("second"), expected);
+        }
+        assert_eq!(users.len(), 2);
+    }
+
+    #[test]
+    fn a_set_that_is_full_takes_what_another_has_seen() {
+        let (mut users, mut other) = (Users::new(0), Users::default());
+        other.insert("seen").unwrap();
+        users.extend(&other.since(Mark::default()));
+        assert_eq!(users.len(), 1);
+    }
+
+    #[test]
+    fn names_chosen_to_collide_cost_no_more_than_others() {
+        // Their places are equal under the key of one process: all that an attacker can know.
+        let (known, secret) = (Users::default(), Users::default());
+        let all = (0..1_000_000).map(|number| format!("user_{number}"));
+        let chosen: Vec<String> = all
+            .filter(|name| known.tag(name.as_bytes()) % 1024 == 7)
+            .collect();
+        assert!(chosen.len() > 900);
+        let random: Vec<String> = (0..chosen.len())
+            .map(|number| format!("u{number}"))
+            .collect();
+        let steps = |mut users: Users, names: &[String]| -> usize {
+            for name in names {
+                users.insert(name).unwrap();
+            }
+            let step_count = |name: &String| users.index.step_count(users.tag(name.as_bytes()));
+            names.iter().map(step_count).sum()
+        };
+        let usual = steps(secret.clone(), &random);
+        assert!(
+            steps(secret, &chosen) <= 3 * usual,
+            "the key does not protect"
+        );
+        assert!(
+            steps(known, &chosen) > 3 * usual,
+            "the names do not collide"
+        );
+    }
+
+    #[test]
     fn a_name_of_25_bytes_costs_at_most_48() {
         let mut users = Users::default();
         for number in 0..200_000 {
-            users.insert(&format!("user_{number:020}"));
+            users.insert(&format!("user_{number:020}")).unwrap();
         }
         assert!(
             users.memory_len() < 200_000 * 48,

@@ -37,7 +37,7 @@ fn allocated(tally: &mut Tally, bodies: &[String]) -> u64 {
     let before = COUNT.get();
     for body in bodies {
         let event = Event::parse(body.as_bytes()).expect("these bodies are events");
-        tally.record(&event);
+        assert_eq!(tally.record(&event), Ok(()));
         assert!(tally.batch().is_none());
     }
     COUNT.get() - before
@@ -45,7 +45,7 @@ fn allocated(tally: &mut Tally, bodies: &[String]) -> u64 {
 
 #[test]
 fn an_event_of_a_known_user_allocates_nothing() {
-    let mut tally = Tally::new(0);
+    let mut tally = Tally::new(1, usize::MAX);
     let bodies: Vec<String> = (0..1000)
         .map(|number| format!(r#"{{"userId":"user_{number}","value":{number}.123456789}}"#))
         .collect();

@@ -12,10 +12,11 @@ use app_1mrc::event::Event;
 use app_1mrc::stats::Stats;
 use app_1mrc::tally::{BATCH_LEN, Report, Tally};
 use app_1mrc::union::{Ask, Receipt, Union};
+use app_1mrc::users::Full;
 use random::Random;
 
-/// Two, so that every pair of prefixes can be tried.
-const SHARD_COUNT: usize = 2;
+/// The first, which counts in the union, and two others, so that every pair of prefixes can be tried.
+const SHARD_COUNT: usize = 3;
 
 /// What the model remembers of an event. Values are small whole numbers, so sums are exact.
 struct Recorded {
@@ -28,7 +29,7 @@ struct Recorded {
 struct Question {
     ask: Ask,
     ask_epoch: u64,
-    reports: [Option<Report>; SHARD_COUNT],
+    reports: [Option<Report>; SHARD_COUNT - 1],
     acknowledged: [usize; SHARD_COUNT],
     acknowledged_epoch: u64,
     seen: Seen,
@@ -41,21 +42,22 @@ struct Seen(u64, u64);
 /// One `POST /reset` under way.
 struct Reset {
     epoch: u64,
-    told: [bool; SHARD_COUNT],
+    told: [bool; SHARD_COUNT - 1],
 }
 
 struct Simulation {
     random: Random,
-    tallies: [Tally; SHARD_COUNT],
     union: Union,
+    /// Of all shards but the first.
+    tallies: [Tally; SHARD_COUNT - 1],
     questions: Vec<Question>,
     resets: Vec<Reset>,
     batches: Vec<(usize, Report)>,
     receipts: Vec<(usize, Receipt)>,
     // The model.
     history: [Vec<Recorded>; SHARD_COUNT],
-    shard_epochs: [u64; SHARD_COUNT],
-    union_epoch: u64,
+    /// The first shard's is the union's.
+    epochs: [u64; SHARD_COUNT],
     acknowledged_epoch: u64,
     seen: Seen,
     answer_count: usize,
@@ -65,15 +67,14 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         Simulation {
             random: Random::new(seed),
-            tallies: [Tally::new(0), Tally::new(1)],
-            union: Union::new(SHARD_COUNT),
+            union: Union::new(SHARD_COUNT, usize::MAX),
+            tallies: [1, 2].map(|shard| Tally::new(shard, usize::MAX)),
             questions: Vec::new(),
             resets: Vec::new(),
             batches: Vec::new(),
             receipts: Vec::new(),
-            history: [Vec::new(), Vec::new()],
-            shard_epochs: [0; SHARD_COUNT],
-            union_epoch: 0,
+            history: [const { Vec::new() }; SHARD_COUNT],
+            epochs: [0; SHARD_COUNT],
             acknowledged_epoch: 0,
             seen: Seen::default(),
             answer_count: 0,
@@ -104,20 +105,26 @@ impl Simulation {
                 user: user.as_str().into(),
                 value: value.into(),
             };
-            self.tallies[shard].record(&event);
-            let epoch = self.shard_epochs[shard];
+            let recorded = match shard {
+                0 => self.union.record(&event),
+                _ => self.tallies[shard - 1].record(&event),
+            };
+            assert_eq!(recorded, Ok(()));
+            let epoch = self.epochs[shard];
             self.history[shard].push(Recorded { epoch, user, value });
         }
-        let batch = self.tallies[shard].batch();
-        self.batches.extend(batch.map(|report| (shard, report)));
+        if shard > 0 {
+            let batch = self.tallies[shard - 1].batch();
+            self.batches.extend(batch.map(|report| (shard, report)));
+        }
     }
 
     fn ask(&mut self) {
         self.questions.push(Question {
             ask: self.union.ask(),
-            ask_epoch: self.union_epoch,
+            ask_epoch: self.epochs[0],
             reports: [None, None],
-            acknowledged: [self.history[0].len(), self.history[1].len()],
+            acknowledged: self.history.each_ref().map(Vec::len),
             acknowledged_epoch: self.acknowledged_epoch,
             seen: self.seen,
         });
@@ -128,11 +135,12 @@ impl Simulation {
         let Some(at) = pick(&mut self.random, &self.questions) else {
             return;
         };
-        let shard = self.random.below(SHARD_COUNT);
+        let other = self.random.below(SHARD_COUNT - 1);
         let question = &mut self.questions[at];
-        if question.reports[shard].is_none() {
-            question.reports[shard] = Some(self.tallies[shard].report(&question.ask));
-            self.shard_epochs[shard] = self.shard_epochs[shard].max(question.ask_epoch);
+        if question.reports[other].is_none() {
+            question.reports[other] = Some(self.tallies[other].report(&question.ask));
+            let epoch = &mut self.epochs[other + 1];
+            *epoch = question.ask_epoch.max(*epoch);
         }
     }
 
@@ -151,9 +159,9 @@ impl Simulation {
             self.check(&question, &stats);
             return;
         }
-        assert_ne!(question.ask_epoch, self.union_epoch);
+        assert_ne!(question.ask_epoch, self.epochs[0]);
         question.ask = self.union.ask();
-        question.ask_epoch = self.union_epoch;
+        question.ask_epoch = self.epochs[0];
         question.reports = [None, None];
         self.questions.push(question);
     }
@@ -183,16 +191,16 @@ impl Simulation {
     fn deliver_receipt(&mut self) {
         if let Some(at) = pick(&mut self.random, &self.receipts) {
             let (shard, receipt) = self.receipts.swap_remove(at);
-            self.tallies[shard].shipped(receipt);
+            self.tallies[shard - 1].shipped(receipt);
         }
     }
 
     fn reset(&mut self) {
-        self.union_epoch += 1;
-        assert_eq!(self.union.reset(), self.union_epoch);
+        self.epochs[0] += 1;
+        assert_eq!(self.union.reset(), self.epochs[0]);
         self.resets.push(Reset {
-            epoch: self.union_epoch,
-            told: [false; SHARD_COUNT],
+            epoch: self.epochs[0],
+            told: [false; _],
         });
     }
 
@@ -201,12 +209,13 @@ impl Simulation {
         let Some(at) = pick(&mut self.random, &self.resets) else {
             return;
         };
-        let shard = self.random.below(SHARD_COUNT);
+        let other = self.random.below(SHARD_COUNT - 1);
         let reset = &mut self.resets[at];
-        reset.told[shard] = true;
-        self.tallies[shard].reset(reset.epoch);
-        self.shard_epochs[shard] = self.shard_epochs[shard].max(reset.epoch);
-        if reset.told == [true; SHARD_COUNT] {
+        reset.told[other] = true;
+        self.tallies[other].reset(reset.epoch);
+        let epoch = &mut self.epochs[other + 1];
+        *epoch = reset.epoch.max(*epoch);
+        if reset.told == [true; SHARD_COUNT - 1] {
             self.acknowledged_epoch = self.acknowledged_epoch.max(reset.epoch);
             self.resets.swap_remove(at);
         }
@@ -214,19 +223,16 @@ impl Simulation {
 
     fn check(&mut self, question: &Question, stats: &Stats) {
         self.answer_count += 1;
+        let epoch = self.epochs[0];
         assert!(
-            self.union_epoch >= question.acknowledged_epoch,
+            epoch >= question.acknowledged_epoch,
             "a reset was forgotten"
         );
-        let shown = self
-            .shard_epochs
-            .iter()
-            .all(|&epoch| epoch == self.union_epoch);
         assert!(
-            shown,
+            self.epochs == [epoch; SHARD_COUNT],
             "an answer shows a reset of which a shard has not been told"
         );
-        let seen = Seen(self.union_epoch, stats.total_requests);
+        let seen = Seen(epoch, stats.total_requests);
         assert!(seen >= question.seen, "{seen:?} after {:?}", question.seen);
         if seen > self.seen {
             self.seen = seen;
@@ -237,46 +243,61 @@ impl Simulation {
     }
 
     /// Whether there are prefixes of the shards' events, with all that was acknowledged in them,
-    /// that have these figures.
+    /// that have these figures. The first shard's is all that it has recorded.
     fn is_cut(&self, acknowledged: [usize; SHARD_COUNT], stats: &Stats) -> bool {
-        let events = [0, 1].map(|shard| {
-            let of_epoch = |event: &&Recorded| event.epoch == self.union_epoch;
-            self.history[shard]
-                .iter()
-                .filter(of_epoch)
-                .collect::<Vec<_>>()
-        });
-        let bounds = [0, 1].map(|shard| {
-            let before = &self.history[shard][..acknowledged[shard]];
-            before
-                .iter()
-                .filter(|event| event.epoch == self.union_epoch)
-                .count()
-        });
+        let is_current = |event: &&Recorded| event.epoch == self.epochs[0];
+        let current = |events: &'_ [Recorded]| events.iter().filter(is_current).count();
+        let [own, events @ ..] = self
+            .history
+            .each_ref()
+            .map(|events| events.iter().filter(is_current).collect::<Vec<_>>());
+        let bounds = [1, 2].map(|shard| current(&self.history[shard][..acknowledged[shard]]));
         let sums = events.each_ref().map(|events| prefix_sums(events));
+        let own_sum: i32 = own.iter().map(|event| event.value).sum();
         let total = usize::try_from(stats.total_requests).expect("small");
-        (bounds[0]..=events[0].len().min(total)).any(|first| {
-            let second = total - first;
+        let Some(others) = total.checked_sub(own.len()) else {
+            return false;
+        };
+        (bounds[0]..=events[0].len().min(others)).any(|first| {
+            let second = others - first;
             (bounds[1]..=events[1].len()).contains(&second)
-                && f64::from(sums[0][first] + sums[1][second]) == stats.sum
-                && user_count([&events[0][..first], &events[1][..second]]) == stats.unique_users
+                && f64::from(own_sum + sums[0][first] + sums[1][second]) == stats.sum
+                && user_count([&own, &events[0][..first], &events[1][..second]])
+                    == stats.unique_users
         })
     }
 
     /// Asks once more in quiet: everything recorded must be there.
-    fn finish(&mut self) {
+    fn finish(mut self) {
         let ask = self.union.ask();
         let reports = self.tallies.each_mut().map(|tally| tally.report(&ask));
-        self.shard_epochs = [self.union_epoch; SHARD_COUNT];
+        self.epochs = [self.epochs[0]; SHARD_COUNT];
         let stats = self
             .union
             .answer(&ask, &reports)
             .expect("there is no reset in between");
-        let acknowledged = [self.history[0].len(), self.history[1].len()];
+        let acknowledged = self.history.each_ref().map(Vec::len);
         assert!(
             self.is_cut(acknowledged, &stats),
             "lost or doubled: {stats:?}"
         );
+    }
+
+    /// All shards end at once, whatever is on its way: everything recorded must be kept.
+    fn stop(mut self) {
+        self.tallies
+            .iter()
+            .for_each(|tally| self.union.absorb(tally.clone()));
+        self.epochs = [self.epochs[0]; SHARD_COUNT];
+        let acknowledged = self.history.each_ref().map(Vec::len);
+        let stats = self.union.stats();
+        assert!(
+            self.is_cut(acknowledged, &stats),
+            "lost or doubled: {stats:?}"
+        );
+        let mut next = Union::new(1, usize::MAX);
+        next.restore(self.union.into_snapshot());
+        assert_eq!(next.stats(), stats);
     }
 }
 
@@ -302,10 +323,11 @@ fn user_count(prefixes: [&[&Recorded]; SHARD_COUNT]) -> u64 {
 }
 
 fn record(tally: &mut Tally, user: &str, value: f64) {
-    tally.record(&Event {
+    let event = Event {
         user: user.into(),
         value,
-    });
+    };
+    assert_eq!(tally.record(&event), Ok(()));
 }
 
 #[test]
@@ -316,9 +338,13 @@ fn every_answer_is_a_cut_whatever_the_interleaving() {
         for _ in 0..1500 {
             simulation.step();
         }
-        simulation.finish();
         answers += simulation.answer_count;
-        epochs += simulation.union_epoch;
+        epochs += simulation.epochs[0];
+        if seed % 2 == 0 {
+            simulation.finish();
+        } else {
+            simulation.stop();
+        }
     }
     assert!(
         answers > 400 && epochs > 40,
@@ -328,7 +354,7 @@ fn every_answer_is_a_cut_whatever_the_interleaving() {
 
 #[test]
 fn a_user_is_shipped_once() {
-    let (mut tally, mut union) = (Tally::new(0), Union::new(1));
+    let (mut tally, mut union) = (Tally::new(1, usize::MAX), Union::new(2, usize::MAX));
     let mut shipped = 0;
     for number in 0..10_000 {
         record(&mut tally, &format!("user_{}", number % 5000), 1.0);
@@ -356,7 +382,7 @@ fn a_user_is_shipped_once() {
 
 /// Records events of this many users whom the tally has not met.
 fn record_new(tally: &mut Tally, count: u64) {
-    let known = tally.gauges().user_count;
+    let known = tally.gauges().name_count;
     for number in known..known + count {
         record(tally, &number.to_string(), 1.0);
     }
@@ -364,7 +390,7 @@ fn record_new(tally: &mut Tally, count: u64) {
 
 #[test]
 fn a_batch_leaves_when_enough_users_wait_and_one_at_a_time() {
-    let (mut tally, mut union) = (Tally::new(0), Union::new(1));
+    let (mut tally, mut union) = (Tally::new(1, usize::MAX), Union::new(2, usize::MAX));
     record_new(&mut tally, BATCH_LEN - 1);
     assert!(tally.batch().is_none());
     record_new(&mut tally, 1);
@@ -381,7 +407,7 @@ fn a_batch_leaves_when_enough_users_wait_and_one_at_a_time() {
 
 #[test]
 fn a_batch_that_overtakes_a_report_is_sent_again() {
-    let (mut tally, mut union) = (Tally::new(0), Union::new(1));
+    let (mut tally, mut union) = (Tally::new(1, usize::MAX), Union::new(2, usize::MAX));
     record_new(&mut tally, 10);
     let lost = tally.report(&union.ask());
     assert_eq!(lost.user_count(), 10);
@@ -401,7 +427,7 @@ fn a_batch_that_overtakes_a_report_is_sent_again() {
 
 #[test]
 fn a_receipt_from_before_a_reset_frees_nothing_after_it() {
-    let (mut tally, mut union) = (Tally::new(0), Union::new(1));
+    let (mut tally, mut union) = (Tally::new(1, usize::MAX), Union::new(2, usize::MAX));
     record_new(&mut tally, BATCH_LEN);
     let stale = union.merge(&tally.batch().expect("enough users wait"));
     tally.reset(union.reset());
@@ -415,13 +441,55 @@ fn a_receipt_from_before_a_reset_frees_nothing_after_it() {
 }
 
 #[test]
-fn a_reject_changes_no_statistic() {
-    let (mut tally, mut union) = (Tally::new(0), Union::new(1));
-    let reason = Event::parse(b"[]").expect_err("an array is no event");
-    tally.reject(reason);
-    let ask = union.ask();
-    let report = tally.report(&ask);
-    assert_eq!(union.answer(&ask, &[report]), Some(Stats::default()));
-    assert_eq!(tally.gauges().reject_counts[reason as usize], 1);
+fn an_event_without_room_for_its_user_changes_nothing() {
+    let event = |user: &'static str| Event {
+        user: user.into(),
+        value: 1.0,
+    };
+    let (mut tally, mut union) = (Tally::new(1, 0), Union::new(2, 0));
+    assert_eq!(tally.record(&event("new")), Err(Full));
+    assert_eq!(union.record(&event("new")), Err(Full));
     assert_eq!(tally.gauges().event_count, 0);
+    assert_eq!(union.stats(), Stats::default());
+    // What another shard has acknowledged is merged all the same, and known from then on.
+    let mut other = Tally::new(1, usize::MAX);
+    record(&mut other, "new", 1.0);
+    union.merge(&other.report(&union.ask()));
+    assert_eq!(union.record(&event("new")), Ok(()));
+    assert_eq!(union.stats().total_requests, 2);
+    union.reset();
+    assert_eq!(
+        union.record(&event("new")),
+        Err(Full),
+        "a reset keeps the bound"
+    );
+}
+
+#[test]
+fn what_was_restored_comes_before_all_else_and_ends_with_a_reset() {
+    let mut earlier = Union::new(1, usize::MAX);
+    for value in [1e16, 1.0, 0.5] {
+        let user = if value > 1.0 { "a" } else { "b" };
+        let event = Event {
+            user: user.into(),
+            value,
+        };
+        earlier.record(&event).expect("there is room");
+    }
+    let mut union = Union::new(2, usize::MAX);
+    union.restore(earlier.into_snapshot());
+    let mut tally = Tally::new(1, usize::MAX);
+    record(&mut tally, "a", -1e16);
+    let ask = union.ask();
+    let stats = union.answer(&ask, &[tally.report(&ask)]);
+    let expected = Stats {
+        total_requests: 4,
+        unique_users: 2,
+        sum: 1.5,
+        avg: 0.375,
+    };
+    assert_eq!(stats, Some(expected));
+    assert_eq!((union.restored_count(), union.gauges().event_count), (3, 0));
+    union.reset();
+    assert_eq!(union.stats(), Stats::default());
 }
