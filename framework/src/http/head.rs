@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::fields::FieldLines;
 use crate::mem::{Buf, Pool};
@@ -274,6 +274,33 @@ impl Head {
     /// to its ring. For a head that is kept beyond the turn in which it came.
     pub fn detach(&mut self, pool: &Pool) {
         self.bytes = pool.copy(&self.bytes);
+    }
+
+    /// The same head with one more field line, before all others, written to a buffer of `pool`.
+    /// `None` if the head would grow over 64 KiB.
+    pub(crate) fn with_first_field(
+        &self,
+        pool: &Pool,
+        name: &HeaderName,
+        value: &HeaderValue,
+    ) -> Option<Head> {
+        let (line, rest) = self.bytes.split_at(usize::from(self.fields_start));
+        let parts = [
+            line,
+            name.as_str().as_bytes(),
+            b": ",
+            value.as_bytes(),
+            b"\r\n",
+            rest,
+        ];
+        let len = parts.iter().map(|part| part.len()).sum();
+        u16::try_from(len).ok()?;
+        let mut bytes = pool.buffer(len);
+        bytes.extend_from_parts(parts);
+        Some(Head {
+            bytes: bytes.freeze(),
+            ..self.clone()
+        })
     }
 
     /// The text of a span of the target.

@@ -4,7 +4,7 @@
 //! is written when a route is registered, never for a request.
 
 use super::Response;
-use super::router::Endpoint;
+use super::router::{Endpoint, SharedAllow};
 use crate::http::{HeaderValue, Method, StatusCode, header};
 
 /// How many methods have a place of their own.
@@ -36,18 +36,20 @@ pub(super) fn is_standard(method: &Method) -> bool {
 pub(super) struct Methods<T> {
     standard: [Option<Endpoint<T>>; STANDARD_COUNT],
     others: Vec<(Method, Endpoint<T>)>,
-    allow: Allow,
+    allow: SharedAllow,
 }
 
-impl<T> Methods<T> {
-    pub(super) fn new() -> Methods<T> {
+impl<T> Default for Methods<T> {
+    fn default() -> Methods<T> {
         Methods {
             standard: [const { None }; STANDARD_COUNT],
             others: Vec::new(),
-            allow: Allow::new(),
+            allow: SharedAllow::default(),
         }
     }
+}
 
+impl<T> Methods<T> {
     /// Adds a handler, unless the method has one.
     pub(super) fn add(&mut self, method: Method, endpoint: Endpoint<T>) -> bool {
         match index(&method) {
@@ -59,7 +61,7 @@ impl<T> Methods<T> {
             }
             _ => return false,
         }
-        self.allow.add(method);
+        self.allow.borrow_mut().add(method);
         true
     }
 
@@ -78,8 +80,18 @@ impl<T> Methods<T> {
         }
     }
 
+    /// The same methods, each with another endpoint in the place of its own.
+    pub(super) fn map<U>(self, change: impl Fn(Endpoint<T>) -> Endpoint<U>) -> Methods<U> {
+        let others = self.others.into_iter();
+        Methods {
+            standard: self.standard.map(|endpoint| endpoint.map(&change)),
+            others: others.map(|(method, end)| (method, change(end))).collect(),
+            allow: self.allow,
+        }
+    }
+
     /// The methods that are answered.
-    pub(super) fn allow(&self) -> &Allow {
+    pub(super) fn allow(&self) -> &SharedAllow {
         &self.allow
     }
 }
@@ -90,12 +102,21 @@ pub(super) struct Allow {
     value: HeaderValue,
 }
 
-impl Allow {
+impl Default for Allow {
     /// OPTIONS alone, which is always answered.
-    pub(super) fn new() -> Allow {
+    fn default() -> Allow {
         Allow {
             methods: vec![Method::OPTIONS],
             value: HeaderValue::from_static("OPTIONS"),
+        }
+    }
+}
+
+impl Allow {
+    /// Adds all methods of another.
+    pub(super) fn add_all(&mut self, other: &Allow) {
+        for method in &other.methods {
+            self.add(method.clone());
         }
     }
 
@@ -141,7 +162,7 @@ mod tests {
 
     #[test]
     fn head_is_answered_by_get_until_it_has_a_handler() {
-        let mut methods = Methods::new();
+        let mut methods = Methods::default();
         assert_eq!(found(&methods, &Method::HEAD), None);
         assert!(methods.add(Method::GET, endpoint(StatusCode::OK)));
         assert_eq!(found(&methods, &Method::HEAD), Some(200));
@@ -153,7 +174,7 @@ mod tests {
     #[test]
     fn a_method_has_one_handler() {
         let link = Method::from_bytes(b"LINK").unwrap();
-        let mut methods = Methods::new();
+        let mut methods = Methods::default();
         for method in [Method::PUT, link] {
             assert!(methods.add(method.clone(), endpoint(StatusCode::OK)));
             assert!(!methods.add(method.clone(), endpoint(StatusCode::ACCEPTED)));
@@ -165,7 +186,7 @@ mod tests {
 
     #[test]
     fn allow_is_sorted_and_names_what_is_answered_unasked() {
-        let mut allow = Allow::new();
+        let mut allow = Allow::default();
         let value = |allow: &Allow| {
             let response = allow.response(StatusCode::NO_CONTENT);
             let value = response.fields.get(&header::ALLOW).unwrap();

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use crate::http::{FieldLines, Head, HeaderName, Method, Span, Version};
+use crate::http::{FieldLines, Head, HeaderName, HeaderValue, Method, Span, Version};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A request: its head, its content (whole, up to the limit) and the parameters of its path.
@@ -116,6 +116,22 @@ impl Request {
             names: Some(names),
             values,
         };
+    }
+
+    /// Puts a field line before all others, in a copy of the head. A head that would grow over
+    /// 64 KiB stays as it is.
+    pub(super) fn add_first_field(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if let Some(head) = self.head.with_first_field(&self.pool, name, value) {
+            self.head = head;
+        }
+    }
+
+    /// Adds the last of `names` to the parameters: nothing, at the end of the path.
+    pub(super) fn add_empty_param(&mut self, names: &Rc<[Box<str>]>) {
+        let mut values = std::mem::take(&mut self.params.values);
+        let start = u16::try_from(self.path().len()).expect("a head is at most 64 KiB");
+        values.push(Span { start, len: 0 });
+        self.set_params(Rc::clone(names), values);
     }
 }
 

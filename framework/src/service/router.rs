@@ -4,6 +4,7 @@
 //! parameters in `patterns` and nowhere else; both hold indices into `routes`. A route that cannot
 //! be matched, or not without doubt, panics when it is registered, never when it is asked for.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::literals::Literals;
@@ -13,8 +14,13 @@ use super::{Handler, Reply, Request, Response, Service};
 use crate::http::{Method, Span, StatusCode};
 use crate::sharded::Sharded;
 
+pub(super) mod nest;
+
 /// A handler, with its arguments hidden.
 pub(super) type Endpoint<T> = Box<dyn Fn(Request, &Sharded<T>) -> Reply>;
+
+/// Methods that grow while routes are registered, as the answers that name them see them.
+pub(super) type SharedAllow = Rc<RefCell<Allow>>;
 
 /// Routes requests to handlers by path and method, on a shard whose state is `T`.
 ///
@@ -70,9 +76,13 @@ pub struct Router<T = ()> {
     literals: Literals,
     /// The paths with parameters.
     patterns: matchit::Router<usize>,
-    fallback: Option<Endpoint<T>>,
+    /// What answers below the prefixes of nested routers where no route is.
+    nests: Vec<(Box<str>, Endpoint<T>)>,
+    /// The prefixes, as indices into `nests`.
+    nest_patterns: matchit::Router<usize>,
+    unrouted: Unrouted<T>,
     /// The methods that some route has.
-    allow: Allow,
+    allow: SharedAllow,
 }
 
 /// What belongs to one path.
@@ -81,6 +91,17 @@ struct Route<T> {
     /// The names of the parameters in the order of the path.
     names: Rc<[Box<str>]>,
     methods: Methods<T>,
+    /// Answers every method that is not in `methods`.
+    otherwise: Endpoint<T>,
+}
+
+/// What answers where no route is.
+struct Unrouted<T> {
+    endpoint: Endpoint<T>,
+    /// Whether it is more than a bare 404.
+    is_own: bool,
+    /// Whether it is a fallback of the user's.
+    has_handler: bool,
 }
 
 impl<T: 'static> Router<T> {
@@ -98,13 +119,21 @@ impl<T: 'static> Router<T> {
     ///
     /// For tests, over [`Sharded::single`], and for routers that share one state.
     pub fn with(state: Sharded<T>) -> Router<T> {
+        let allow = SharedAllow::default();
+        let not_found: Endpoint<T> = Box::new(|_, _| Response::new(StatusCode::NOT_FOUND).into());
         Router {
             state,
             routes: Vec::new(),
             literals: Literals::default(),
             patterns: matchit::Router::new(),
-            fallback: None,
-            allow: Allow::new(),
+            nests: Vec::new(),
+            nest_patterns: matchit::Router::new(),
+            unrouted: Unrouted {
+                endpoint: unless_asterisk(not_found, Rc::clone(&allow)),
+                is_own: false,
+                has_handler: false,
+            },
+            allow,
         }
     }
 
@@ -197,7 +226,7 @@ impl<T: 'static> Router<T> {
         };
         let added = self.routes[at].methods.add(method.clone(), erase(handler));
         assert!(added, "route `{method} {path}`: it is there already");
-        self.allow.add(method);
+        self.allow.borrow_mut().add(method);
         self
     }
 
@@ -208,8 +237,12 @@ impl<T: 'static> Router<T> {
     #[must_use]
     #[track_caller]
     pub fn fallback<M>(mut self, handler: impl Handler<T, M>) -> Router<T> {
-        assert!(self.fallback.is_none(), "a router has one fallback");
-        self.fallback = Some(erase(handler));
+        assert!(!self.unrouted.has_handler, "a router has one fallback");
+        self.unrouted = Unrouted {
+            endpoint: unless_asterisk(erase(handler), Rc::clone(&self.allow)),
+            is_own: true,
+            has_handler: true,
+        };
         self
     }
 
@@ -231,10 +264,12 @@ impl<T: 'static> Router<T> {
         } else {
             self.literals.insert(path, at);
         }
+        let methods = Methods::default();
         self.routes.push(Route {
             path: path.into(),
             names: parameter_names(path)?,
-            methods: Methods::new(),
+            otherwise: answer_unallowed(Rc::clone(methods.allow()), Rc::clone(&self.allow)),
+            methods,
         });
         Ok(at)
     }
@@ -257,26 +292,11 @@ impl<T: 'static> Router<T> {
     /// Answers a request whose path no route has.
     #[cold]
     fn answer_unrouted(&self, request: Request) -> Reply {
-        if request.path() == "*" && request.method() == Method::OPTIONS {
-            return self.allow.response(StatusCode::NO_CONTENT).into();
-        }
-        match &self.fallback {
-            Some(endpoint) => endpoint(request, &self.state),
-            None => Response::new(StatusCode::NOT_FOUND).into(),
-        }
-    }
-
-    /// Answers a request whose path has a route, but not for its method.
-    #[cold]
-    fn answer_unallowed(&self, route: &Route<T>, method: &Method) -> Response {
-        let status = match *method {
-            Method::OPTIONS => StatusCode::NO_CONTENT,
-            _ if is_standard(method) || self.allow.contains(method) => {
-                StatusCode::METHOD_NOT_ALLOWED
-            }
-            _ => StatusCode::NOT_IMPLEMENTED,
+        let endpoint = match self.nest_patterns.at(request.path()) {
+            Ok(found) => &self.nests[*found.value].1,
+            Err(_) => &self.unrouted.endpoint,
         };
-        route.methods.allow().response(status)
+        endpoint(request, &self.state)
     }
 }
 
@@ -288,9 +308,35 @@ impl<T: 'static> Service for Router<T> {
         };
         match route.methods.find(request.method()) {
             Some(endpoint) => endpoint(request, &self.state),
-            None => self.answer_unallowed(route, request.method()).into(),
+            None => (route.otherwise)(request, &self.state),
         }
     }
+}
+
+/// Answers `OPTIONS *` with the methods that there are, and leaves all else to `endpoint`.
+fn unless_asterisk<T: 'static>(endpoint: Endpoint<T>, all: SharedAllow) -> Endpoint<T> {
+    Box::new(move |request, state| {
+        if request.path() == "*" && request.method() == Method::OPTIONS {
+            return all.borrow().response(StatusCode::NO_CONTENT).into();
+        }
+        endpoint(request, state)
+    })
+}
+
+/// Answers a request whose path has a route, but not for its method. `allow` are the methods of the
+/// route, `all` those of the router.
+fn answer_unallowed<T>(allow: SharedAllow, all: SharedAllow) -> Endpoint<T> {
+    Box::new(move |request, _| {
+        let method = request.method();
+        let status = match *method {
+            Method::OPTIONS => StatusCode::NO_CONTENT,
+            _ if is_standard(method) || all.borrow().contains(method) => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
+            _ => StatusCode::NOT_IMPLEMENTED,
+        };
+        allow.borrow().response(status).into()
+    })
 }
 
 /// Hides the type of a handler, and with it the marker.
