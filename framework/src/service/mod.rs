@@ -2,7 +2,10 @@
 #![cfg_attr(feature = "json", doc = include_str!("../../docs/manual/handlers.md"))]
 
 mod accept;
+mod conditional;
+mod cookie;
 mod extract;
+mod form;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -10,7 +13,10 @@ mod layer;
 pub mod layers;
 mod literals;
 mod methods;
+mod multipart;
 mod path;
+mod range;
+mod redirect;
 mod request;
 mod response;
 mod router;
@@ -19,15 +25,25 @@ mod router;
     reason = "a file is named after its main type"
 )]
 mod service;
+#[cfg(feature = "headers")]
+mod typed_header;
 
 pub use accept::{preferred_encoding, preferred_media_type};
+pub use conditional::{Condition, ETag, Validators};
+pub use cookie::{Cookies, SameSite, SetCookie};
 pub use extract::{Bytes, FromRequest, Query, Rejection};
+pub use form::Form;
 pub use handler::Handler;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use layer::{Layer, LayerFn, Next, layer_fn, layered};
+pub use multipart::{Multipart, Part};
 pub use path::Path;
+pub use range::Ranges;
+pub use redirect::Redirect;
 pub use request::Request;
 pub use response::{Content, IntoResponse, Response};
 pub use router::Router;
 pub use service::{Reply, Service, ServiceFn, service_fn};
+#[cfg(feature = "headers")]
+pub use typed_header::TypedHeader;

@@ -20,6 +20,18 @@ const GZIP_LEVEL: u32 = 6;
 /// As large as brotli's window may be where memory is not wasted on short texts: 256 KiB.
 const BROTLI_WINDOW_LOG: i32 = 18;
 
+/// Types that are text though their names do not say so.
+const TEXT_TYPES: [&[u8]; 8] = [
+    b"application/json",
+    b"application/javascript",
+    b"application/manifest+json",
+    b"application/wasm",
+    b"application/xml",
+    b"application/x-ndjson",
+    b"image/svg+xml",
+    b"image/x-icon",
+];
+
 /// Codes the content of responses with brotli, zstd or gzip, as the client's `Accept-Encoding`
 /// prefers (RFC 9110 sections 8.4 and 12.5.3).
 ///
@@ -151,19 +163,9 @@ fn is_text(media_type: &[u8]) -> bool {
         .unwrap_or_default()
         .trim_ascii()
         .to_ascii_lowercase();
-    const NAMES: [&[u8]; 8] = [
-        b"application/json",
-        b"application/javascript",
-        b"application/manifest+json",
-        b"application/wasm",
-        b"application/xml",
-        b"application/x-ndjson",
-        b"image/svg+xml",
-        b"image/x-icon",
-    ];
     // An event stream has to go out as it comes.
     (essence.starts_with(b"text/") && essence != b"text/event-stream")
-        || NAMES.contains(&essence.as_slice())
+        || TEXT_TYPES.contains(&essence.as_slice())
         || essence.ends_with(b"+json")
         || essence.ends_with(b"+xml")
 }

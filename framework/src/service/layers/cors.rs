@@ -24,7 +24,7 @@ use crate::service::{Layer, Next, Reply, Request, Response};
 /// let cors = Cors::for_origins(["https://example.org"])
 ///     .with_methods([Method::GET, Method::PUT])
 ///     .with_fields([header::CONTENT_TYPE])
-///     .with_max_age(Duration::from_secs(600));
+///     .with_max_age(Duration::from_mins(10));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cors {
@@ -223,7 +223,7 @@ mod tests {
             .with_methods([Method::GET, Method::PUT])
             .with_fields([header::CONTENT_TYPE, header::AUTHORIZATION])
             .with_exposed_fields([header::ETAG])
-            .with_max_age(Duration::from_secs(600))
+            .with_max_age(Duration::from_mins(10))
             .with_credentials()
     }
 

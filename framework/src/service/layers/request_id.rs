@@ -66,15 +66,13 @@ impl Layer for RequestId {
     fn call(&self, mut request: Request, next: &Next) -> Reply {
         let sent = request
             .field(&X_REQUEST_ID)
-            .filter(|id| self.trusts && is_harmless(id));
-        let id = match sent.and_then(|id| HeaderValue::from_bytes(id).ok()) {
-            Some(id) => id,
-            None => {
-                let id = self.make();
-                request.add_first_field(&X_REQUEST_ID, &id);
-                id
-            }
-        };
+            .filter(|id| self.trusts && is_harmless(id))
+            .and_then(|id| HeaderValue::from_bytes(id).ok());
+        let id = sent.unwrap_or_else(|| {
+            let id = self.make();
+            request.add_first_field(&X_REQUEST_ID, &id);
+            id
+        });
         next.call(request).map(|mut response| {
             response.fields.insert(X_REQUEST_ID, id);
             response

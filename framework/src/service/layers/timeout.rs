@@ -117,7 +117,7 @@ mod tests {
                 })
             })
         };
-        assert_eq!(status_of(Duration::from_secs(3600), yields), 201);
+        assert_eq!(status_of(Duration::from_hours(1), yields), 201);
     }
 
     #[test]
