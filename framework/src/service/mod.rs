@@ -12,6 +12,7 @@ mod json;
 mod layer;
 pub mod layers;
 mod literals;
+mod media_type;
 mod methods;
 mod multipart;
 mod path;
@@ -20,11 +21,13 @@ mod redirect;
 mod request;
 mod response;
 mod router;
+mod serve_dir;
 #[expect(
     clippy::module_inception,
     reason = "a file is named after its main type"
 )]
 mod service;
+mod site_file;
 #[cfg(feature = "headers")]
 mod typed_header;
 
@@ -44,6 +47,7 @@ pub use redirect::Redirect;
 pub use request::Request;
 pub use response::{Content, IntoResponse, Response};
 pub use router::Router;
+pub use serve_dir::ServeDir;
 pub use service::{Reply, Service, ServiceFn, service_fn};
 #[cfg(feature = "headers")]
 pub use typed_header::TypedHeader;

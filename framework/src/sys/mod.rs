@@ -5,6 +5,7 @@ pub(crate) mod cpu;
 pub(crate) mod epoll;
 pub(crate) mod event;
 pub(crate) mod immediate;
+pub(crate) mod file;
 pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod ring;
