@@ -126,6 +126,40 @@ fn techempower_sends_the_suites_exact_headers_and_bodies() {
 }
 
 #[test]
+#[cfg(feature = "cli")]
+fn site_serves_files_an_api_and_a_cookie() {
+    let site = Running::start("site", &ARGUMENTS);
+    let page = site.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "Visits</a>\n");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(
+        page.contains("content-type: text/html; charset=utf-8\r\n"),
+        "{page}"
+    );
+    assert!(page.contains("x-request-id: "), "{page}");
+    let range = "GET /style.css HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3\r\n\r\n";
+    let part = site.ask(range, "\r\n\r\nbody");
+    assert!(
+        part.starts_with("HTTP/1.1 206 Partial Content\r\n"),
+        "{part}"
+    );
+    let known = "GET /api/visits HTTP/1.1\r\nHost: a\r\nOrigin: b://c\r\n\
+                 Cookie: visits=6\r\n\r\n";
+    let visit = site.ask(known, "visit 7\n");
+    assert!(visit.contains("set-cookie: visits=7; Path=/; SameSite=Lax; HttpOnly\r\n"));
+    assert!(
+        visit.contains("access-control-allow-origin: *\r\n"),
+        "{visit}"
+    );
+    let form = "POST /api/guests HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n\r\nname=Ann";
+    let signed = site.ask(form, "\r\n\r\n");
+    assert!(signed.starts_with("HTTP/1.1 303 See Other\r\n"), "{signed}");
+    let guests = site.ask("GET /api/guests HTTP/1.1\r\nHost: a\r\n\r\n", "Ann\n");
+    assert!(guests.contains("\r\n\r\nAnn\n"), "{guests}");
+    assert!(site.ends_well());
+}
+
+#[test]
 fn echo_sends_back_what_it_gets() {
     let echo = Running::start("echo", &ARGUMENTS);
     assert_eq!(echo.ask("ping", "ping"), "ping");

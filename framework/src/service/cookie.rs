@@ -4,6 +4,7 @@
 //! section 4.1.1 does not admit panics where it is written, and never stands on the wire.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use super::{FromRequest, IntoResponse, Request, Response};
 use crate::http::{Head, HeaderValue, header};
 use crate::mem::Pool;
 use crate::sharded::Sharded;
-use std::convert::Infallible;
 
 /// The cookies of a request. Costs nothing until they are looked at, and never an allocation.
 ///
@@ -81,8 +81,8 @@ pub enum SameSite {
 
 /// A cookie that the client is to keep, as a part of a response: return `(cookie, response)`.
 ///
-/// Its defaults are the careful ones: `HttpOnly` (no script reads it), `SameSite=Lax`, `Path=/`, and
-/// until the browser is closed. Over TLS add [`secure`](SetCookie::secure).
+/// Its defaults are the careful ones: `HttpOnly` (no script reads it), `SameSite=Lax`, `Path=/`,
+/// and until the browser is closed. Over TLS add [`secure`](SetCookie::secure).
 #[derive(Clone, Debug)]
 pub struct SetCookie {
     name: Cow<'static, str>,

@@ -45,8 +45,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// Files are opened and read for each request, by system calls that block: a file that is not in
 /// the page cache holds its shard up for as long as the disk takes. One turn opens at most four
 /// files and reads at most 64 KiB; longer answers are read in several. The answer is gathered in
-/// memory, so more than [`len_max`](ServeDir::with_len_max) at once (16 MiB) is refused with 500 and
-/// a line in the log; parts of a longer file may be asked for.
+/// memory, so more than [`len_max`](ServeDir::with_len_max) at once (16 MiB) is refused with 500
+/// and a line in the log; parts of a longer file may be asked for.
 ///
 /// # Examples
 /// ```no_run

@@ -1,4 +1,5 @@
 //! Layers that most services want: limits, logs, request ids, CORS, compression.
+#![doc = include_str!("../../../docs/manual/services.md")]
 
 mod access_log;
 mod catch_panic;
