@@ -7,10 +7,12 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use sunstar::http::{HeaderValue, StatusCode, header};
 use sunstar::runtime::Placement;
 use sunstar::server::Config;
+use sunstar::service::layers::{ConcurrencyLimit, ContentLimit, Timeout};
 use sunstar::service::{Bytes, Path};
 use sunstar::{Response, Router, Server, Sharded};
 
@@ -58,6 +60,15 @@ fn squared(Path(number): Path<u32>) -> Response {
     })
 }
 
+/// A plain handler behind layers that hold up only what waits.
+fn layered() -> Router {
+    Router::new(())
+        .get("/plaintext", plaintext)
+        .layer(ContentLimit::new(1024))
+        .layer(Timeout::new(Duration::from_secs(5)))
+        .layer(ConcurrencyLimit::new(8))
+}
+
 /// How much this shard's thread has allocated so far, this answer not included.
 fn count() -> String {
     format!("{}!", COUNT.get())
@@ -99,6 +110,7 @@ fn a_plain_handlers_request_allocates_nothing() {
         router
             .get("/squared/{number}", squared)
             .get("/count", count)
+            .nest("/nested", layered())
     };
     let running = thread::spawn(move || server.serve(make));
     let mut stream = TcpStream::connect(address).unwrap();
@@ -120,6 +132,8 @@ fn a_plain_handlers_request_allocates_nothing() {
     assert_eq!(allocated(plaintext, "Hello, World!", 1), 0, "plaintext");
     assert_eq!(allocated(event, "\r\n\r\n", 1), 0, "event");
     assert_eq!(allocated(squared, "\r\n\r\n", 1), 0, "one parameter");
+    let layered = "GET /nested/plaintext HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(allocated(layered, "Hello, World!", 1), 0, "behind layers");
     assert_eq!(
         allocated(&plaintext.repeat(16), "Hello, World!", 16),
         0,

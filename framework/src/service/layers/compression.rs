@@ -6,6 +6,8 @@
 
 use std::io::{self, Write};
 
+use memchr::memmem;
+
 use crate::http::{Fields, HeaderValue, StatusCode, header};
 use crate::mem::{Buf, Pool};
 use crate::service::{Content, Layer, Next, Reply, Request, Response, preferred_encoding};
@@ -95,7 +97,12 @@ impl Layer for Compression {
     fn call(&self, request: Request, next: &Next) -> Reply {
         let coding = preferred_encoding(&request, &CODINGS);
         let (pool, options) = (request.pool().clone(), *self);
+        let known = request.field(&header::IF_NONE_MATCH);
+        let knows_weak = known.is_some_and(|tags| memmem::find(tags, b"W/").is_some());
         next.call(request).map(move |mut response| {
+            if response.status == StatusCode::NOT_MODIFIED {
+                revalidate(&mut response.fields, knows_weak);
+            }
             if options.applies(&response) {
                 let vary = HeaderValue::from_static("Accept-Encoding");
                 response.fields.append(header::VARY, vary);
@@ -170,6 +177,16 @@ fn is_text(media_type: &[u8]) -> bool {
         || essence.ends_with(b"+xml")
 }
 
+/// Has a 304 say what the 200 said that it stands for (RFC 9110 section 15.4.5): a cache that kept a
+/// coded response knows it by the weak tag, and would not take a strong one for the same (RFC 9111
+/// section 4.3.4).
+fn revalidate(fields: &mut Fields, knows_weak: bool) {
+    fields.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if knows_weak {
+        weaken_etag(fields);
+    }
+}
+
 /// Makes a strong validator a weak one.
 fn weaken_etag(fields: &mut Fields) {
     let Some(etag) = fields
@@ -190,7 +207,7 @@ mod tests {
 
     use super::*;
     use crate::http::HeaderName;
-    use crate::service::{Service, layered, service_fn};
+    use crate::service::{ETag, Service, Validators, layered, service_fn};
 
     const LEN: usize = 4096;
 
@@ -331,6 +348,25 @@ mod tests {
             let plain = sent("", with(etag));
             assert_eq!(field(&plain, &header::ETAG), Some(etag));
         }
+    }
+
+    #[test]
+    fn a_304_speaks_of_the_response_that_the_client_has() {
+        let validators = || Validators::new(ETag::strong("x"));
+        let page = move |request: Request| validators().answer(&request, || html(LEN));
+        let service = layered(Compression::new(), service_fn(page));
+        let ask = |known| {
+            let request = Request::get("/").with_field(header::ACCEPT_ENCODING, "br");
+            let request = request.with_field(header::IF_NONE_MATCH, known);
+            service.call(request).try_response().unwrap()
+        };
+        for known in ["W/\"x\"", "\"x\""] {
+            let response = ask(known);
+            assert_eq!(response.status, StatusCode::NOT_MODIFIED);
+            assert_eq!(field(&response, &header::ETAG), Some(known));
+            assert_eq!(field(&response, &header::VARY), Some("Accept-Encoding"));
+        }
+        assert_eq!(field(&ask("\"y\""), &header::ETAG), Some("W/\"x\""));
     }
 
     #[test]
