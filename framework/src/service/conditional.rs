@@ -171,7 +171,8 @@ impl Validators {
     }
 
     /// Whether a `Range` counts: there is no `If-Range`, or it names this very state (RFC 9110
-    /// section 13.1.5).
+    /// section 13.1.5). A date names no state that is known by a weak tag: then two states may share
+    /// it.
     pub fn allows_range(&self, request: &Request) -> bool {
         let Some(value) = request.field(&header::IF_RANGE) else {
             return true;
@@ -185,7 +186,8 @@ impl Validators {
         let named = str::from_utf8(value)
             .ok()
             .and_then(|text| httpdate::parse_http_date(text).ok());
-        named.is_some() && named == self.last_modified
+        let dates_are_strong = self.etag.as_ref().is_none_or(ETag::is_strong);
+        named.is_some() && named == self.last_modified && dates_are_strong
     }
 
     /// The response of `make`, marked with the validators, unless a condition of the request is
@@ -416,8 +418,12 @@ mod tests {
             assert!(!allows(other), "{other}");
         }
         assert!(both().allows_range(&Request::get("/")));
-        let weak = Validators::new(ETag::weak("a"));
-        assert!(!weak.allows_range(&request(&[(IF_RANGE, "W/\"a\"")])));
+        let weak = Validators::new(ETag::weak("a")).with_last_modified(then());
+        for weak_value in ["W/\"a\"", THEN] {
+            assert!(!weak.allows_range(&request(&[(IF_RANGE, weak_value)])));
+        }
+        let date_alone = Validators::modified_at(then());
+        assert!(date_alone.allows_range(&request(&[(IF_RANGE, THEN)])));
     }
 
     #[test]
