@@ -197,10 +197,10 @@ mod tests {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
-        let Descriptor::Kernel(listener) = listener else {
+        let Descriptor::Kernel(fd) = &listener else {
             unreachable!("no simulation is installed")
         };
-        let (accepted, _) = Socket::from(listener).accept().unwrap();
+        let (accepted, _) = Socket::from(fd.try_clone().unwrap()).accept().unwrap();
         assert!(accepted.tcp_nodelay().unwrap());
     }
 }
