@@ -84,6 +84,27 @@ enum State {
     Lingering(Instant),
 }
 
+/// What a session waits for that has served all it could.
+#[derive(Debug, PartialEq, Eq)]
+enum Awaited {
+    Input,
+    /// That at most so many bytes are unsent.
+    Room(usize),
+    /// Nothing that could come: to go on would be to turn in a circle.
+    Nothing,
+}
+
+impl Awaited {
+    fn of(wants_input: bool, unsent_len: usize) -> Awaited {
+        match unsent_len {
+            0..=UNSENT_MAX if wants_input => Awaited::Input,
+            0 => Awaited::Nothing,
+            // Fewer than now in any case, so that the wait is one.
+            _ => Awaited::Room((unsent_len - 1).min(UNSENT_MAX / 2)),
+        }
+    }
+}
+
 /// Whether a step has got anywhere, or the session is over.
 type Step = Result<Poll<()>, End>;
 
@@ -142,11 +163,14 @@ impl<S: Service> Session<S> {
             self.state = State::Flushing;
             return Ok(Poll::Ready(()));
         }
-        if self.stream.unsent_len() > UNSENT_MAX || !self.connection.wants_input() {
-            let room = self.stream.poll_unsent(UNSENT_MAX / 2, context);
-            return broken(room);
+        match Awaited::of(self.connection.wants_input(), self.stream.unsent_len()) {
+            Awaited::Input => self.receive(now, context),
+            Awaited::Room(len) => broken(self.stream.poll_unsent(len, context)),
+            Awaited::Nothing => {
+                self.state = State::Flushing;
+                Ok(Poll::Ready(()))
+            }
         }
-        self.receive(now, context)
     }
 
     fn receive(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
@@ -431,5 +455,26 @@ impl<S: Service> Drop for Session<S> {
         self.drop_handler();
         self.shared.counters.count_end(self.end);
         self.shared.connections.closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_never_waits_for_what_is_there_already() {
+        assert_eq!(Awaited::of(true, 0), Awaited::Input);
+        assert_eq!(Awaited::of(true, UNSENT_MAX), Awaited::Input);
+        assert_eq!(
+            Awaited::of(true, UNSENT_MAX + 1),
+            Awaited::Room(UNSENT_MAX / 2)
+        );
+        assert_eq!(Awaited::of(false, 1), Awaited::Room(0));
+        assert_eq!(
+            Awaited::of(false, UNSENT_MAX / 2),
+            Awaited::Room(UNSENT_MAX / 2 - 1)
+        );
+        assert_eq!(Awaited::of(false, 0), Awaited::Nothing);
     }
 }
