@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::session::{Session, Shared};
 use super::shutdown::{Listener, Phase};
-use crate::net::TcpListener;
+use crate::http::{HeaderValue, StatusCode, header};
+use crate::net::{TcpListener, TcpStream};
 use crate::runtime;
-use crate::service::Service;
+use crate::service::{Reply, Request, Response, Service};
 use crate::sys::limit;
 
 /// After a failed accept: how long to wait at first, and at most (as Go's net/http does).
@@ -33,6 +34,10 @@ impl Connections {
         }
     }
 
+    fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
     pub(super) fn closed(&self) {
         self.open.set(self.open.get() - 1);
         let waiting = self.waiting.take();
@@ -44,8 +49,16 @@ impl Connections {
         if self.open.get() < count {
             return Poll::Ready(());
         }
-        self.waiting.borrow_mut().push(context.waker().clone());
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
+        }
         Poll::Pending
+    }
+
+    /// Ready while one more may be opened.
+    fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll_below(self.max, context)
     }
 
     /// Waits until no connection is open.
@@ -54,16 +67,41 @@ impl Connections {
     }
 }
 
+/// How many connections of a shard are told at a time that it has too many; more wait in the listen
+/// queue.
+pub(super) const REFUSED_MAX: usize = 64;
+/// After how many seconds a peer that was refused may come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// What answers on the connections that a shard has too many of.
+pub(super) struct Busy;
+
+impl Service for Busy {
+    fn call(&self, _request: Request) -> Reply {
+        Response::new(StatusCode::SERVICE_UNAVAILABLE)
+            .with_field(header::RETRY_AFTER, RETRY_AFTER)
+            .with_field(header::CONNECTION, HeaderValue::from_static("close"))
+            .with_content("too many connections")
+            .into()
+    }
+}
+
 /// Accepts until the server stops. Connections that wait to be accepted at that moment are served.
-pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Shared<S>>) {
+/// Those over the limit are given to `busy`, as long as that has room.
+pub(super) async fn accept<S: Service>(
+    mut listener: TcpListener,
+    shared: Rc<Shared<S>>,
+    busy: Rc<Shared<Busy>>,
+) {
     let mut stop = Listener::new(&shared.shutdown);
     let mut backoff = BACKOFF_MIN;
     loop {
         let next = poll_fn(|context| {
             stop.listen(context);
-            let room = shared
-                .connections
-                .poll_below(shared.connections.max, context);
+            let mut room = shared.connections.poll_room(context);
+            if room.is_pending() {
+                room = busy.connections.poll_room(context);
+            }
             if room.is_pending() {
                 listener.pause();
             }
@@ -79,11 +117,12 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             Some(Ok(stream)) => {
                 backoff = BACKOFF_MIN;
                 shared.counters.count_accepted();
-                shared
-                    .connections
-                    .open
-                    .set(shared.connections.open.get() + 1);
-                runtime::spawn(Session::new(stream, Rc::clone(&shared))).detach();
+                if shared.connections.open.get() < shared.connections.max {
+                    start(stream, &shared);
+                } else {
+                    shared.counters.count_refused();
+                    start(stream, &busy);
+                }
             }
             Some(Err(error)) => {
                 shared.counters.count_accept_error();
@@ -97,4 +136,9 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
             }
         }
     }
+}
+
+fn start<S: Service>(stream: TcpStream, shared: &Rc<Shared<S>>) {
+    shared.connections.opened();
+    runtime::spawn(Session::new(stream, Rc::clone(shared))).detach();
 }

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 
-use super::accept::{Connections, accept};
+use super::accept::{Busy, Connections, REFUSED_MAX, accept};
 use super::config::Config;
 use super::counters::Counters;
 use super::session::Shared;
 use super::shutdown::{Phase, Shutdown};
 use super::standing::Standing;
 use crate::error::{Error, Result};
+use crate::http::Limits;
 use crate::net::{TcpListener, TcpStream};
 use crate::runtime::{self, Placement, ShardId, run_on_all_shards};
 use crate::service::Service;
@@ -276,23 +277,31 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
     let counters = Rc::new(Counters::default());
     let everywhere = Sharded::start(Rc::clone(&shutdown));
     Sharded::start(Rc::clone(&counters));
-    let shared = Rc::new(Shared {
-        service,
-        limits: Rc::new(config.limits.clone()),
+    let connections_max = config.connections_max.div_ceil(runtime::shard_count());
+    let busy_limits = Limits {
+        // Whoever is refused may not stay without asking for anything.
+        idle_timeout: config.limits.header_timeout,
+        ..config.limits.clone()
+    };
+    let common = |limits: &Limits, connections| Shared {
+        service: (),
+        limits: Rc::new(limits.clone()),
         memo: Rc::default(),
         write_timeout: config.write_timeout,
         linger: config.linger,
         announce: config.announce,
         pool: runtime::pool(),
         standing: Standing::new(config.server_name.as_ref()),
-        counters,
-        connections: Connections::new(config.connections_max.div_ceil(runtime::shard_count())),
+        counters: Rc::clone(&counters),
+        connections: Connections::new(connections),
         shutdown: Rc::clone(&shutdown),
-    });
+    };
+    let shared = Rc::new(common(&config.limits, connections_max).serving(service));
+    let busy = Rc::new(common(&busy_limits, REFUSED_MAX).serving(Busy));
     let Sockets { listeners, stopped } = plan.take_sockets(shard);
     let listeners = listeners.into_iter().map(TcpListener::adopt);
     let accepts: Vec<_> = listeners
-        .map(|it| runtime::spawn(accept(it, Rc::clone(&shared))))
+        .map(|it| runtime::spawn(accept(it, Rc::clone(&shared), Rc::clone(&busy))))
         .collect();
     if let Some(stopped) = stopped {
         // Every shard has started when each has answered.
@@ -306,6 +315,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) {
     }
     let grace = runtime::spawn(drop_after(config.grace, Rc::clone(&shutdown)));
     shared.connections.none_left().await;
+    busy.connections.none_left().await;
     drop(grace);
 }
 

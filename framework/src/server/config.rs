@@ -20,8 +20,9 @@ pub struct Config {
     pub driver: DriverChoice,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
-    /// How many connections are open at once, over all shards; each shard takes its part. More wait
-    /// in the listen queue. Default: 90 % of the descriptors that the process may open.
+    /// How many connections are served at once, over all shards; each shard takes its part. Whoever
+    /// comes above that is answered with 503 and `Retry-After`, 64 at a time for each shard, and
+    /// more wait in the listen queue. Default: 90 % of the descriptors that the process may open.
     pub connections_max: usize,
     /// How long a graceful stop waits for answers that are under way. Default: 10 s.
     pub grace: Duration,

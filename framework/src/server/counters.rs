@@ -51,6 +51,7 @@ impl End {
 pub struct Counters {
     accepted: Cell<u64>,
     accept_errors: Cell<u64>,
+    refused: Cell<u64>,
     requests: Cell<u64>,
     protocol_errors: Cell<u64>,
     ends: [Cell<u64>; End::ALL.len()],
@@ -84,6 +85,11 @@ impl Counters {
         self.accept_errors.get()
     }
 
+    /// Connections that were answered with 503, since there were too many.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     /// Requests given to the service.
     pub fn requests(&self) -> u64 {
         self.requests.get()
@@ -110,6 +116,10 @@ impl Counters {
 
     pub(super) fn count_accept_error(&self) {
         add_one(&self.accept_errors);
+    }
+
+    pub(super) fn count_refused(&self) {
+        add_one(&self.refused);
     }
 
     #[inline]

@@ -3,7 +3,10 @@
 
 mod harness;
 mod keep_alive;
+mod overload;
 mod panics;
 mod requests;
 mod stopping;
+mod streaming;
 mod timeouts;
+mod upgrade;
