@@ -6,12 +6,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release --quiet -p app-1mrc
+cargo build --release --quiet -p sunstar --example wire
 tmp=$(mktemp -d)
-mkfifo "$tmp/out"
+mkfifo "$tmp/out" "$tmp/wire"
 "${CARGO_TARGET_DIR:-target}/release/app-1mrc" --listen 127.0.0.1:0 >"$tmp/out" &
 server=$!
+"${CARGO_TARGET_DIR:-target}/release/examples/wire" --listen 127.0.0.1:0 >"$tmp/wire" &
+wire=$!
 cleanup() {
-    kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
+    kill -TERM "$server" "$wire" 2>/dev/null && wait "$server" "$wire" 2>/dev/null || true
     rm -rf "$tmp"
 }
 trap cleanup EXIT
@@ -20,6 +23,10 @@ read -r -t 30 line <&3
 address=${line#listening on }
 address=${address%%,*}
 url=http://$address
+exec 4<"$tmp/wire"
+read -r -t 30 line <&4
+echo=${line#listening on }
+echo=http://${echo%%,*}/
 
 # Runs one client against a server that has counted nothing.
 client() {
@@ -41,6 +48,22 @@ curl_stats() {
     echo exact
 }
 
+# Sends a file up and gets it back, with Content-Length and in chunks; the server's resident memory
+# must not grow with it. STREAM_MIB=100 for more than a quick look.
+mib=${STREAM_MIB:-8}
+curl_echo() {
+    head -c "$((mib * 1024 * 1024))" /dev/urandom >"$tmp/up"
+    local before after
+    before=$(awk '/VmRSS/ {print $2}' "/proc/$wire/status")
+    for field in 'X-Sized: yes' 'Transfer-Encoding: chunked'; do
+        curl -fsS -T "$tmp/up" -H "$field" -H 'Expect:' -o "$tmp/down" "$echo"
+        cmp "$tmp/up" "$tmp/down"
+    done
+    after=$(awk '/VmRSS/ {print $2}' "/proc/$wire/status")
+    echo "$mib MiB up and down, sized and chunked: equal, $((after - before)) KiB more resident"
+    [ $((after - before)) -le $((32 * 1024)) ]
+}
+
 wrk_events() {
     cat >"$tmp/post.lua" <<'LUA'
 wrk.method = "POST"
@@ -55,6 +78,8 @@ h2load_stats() {
 }
 
 client curl curl_stats
+client curl-echo curl_echo
+client aiohttp-echo python3 scripts/clients/stream.py "$echo" "$mib"
 client wrk wrk_events
 client h2load h2load_stats
 go build -o "$tmp/go-client" scripts/clients/go/main.go

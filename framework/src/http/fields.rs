@@ -55,12 +55,12 @@ impl<'a> Iterator for FieldLines<'a> {
 }
 
 /// How many bytes of field lines fit into a response without an allocation.
-const INLINE_LEN: usize = 62;
+const INLINE_LEN: usize = 54;
 
 /// The fields of a head to send, in order. A name may stand more than once (`Set-Cookie`).
 ///
 /// They are kept as the lines that will be sent: a field is written once, where its name and value
-/// are known, and a response moves as one small piece. Up to 62 bytes of lines (each is its name,
+/// are known, and a response moves as one small piece. Up to 54 bytes of lines (each is its name,
 /// its value and four bytes more) allocate nothing.
 #[derive(Clone)]
 pub struct Fields {

@@ -11,6 +11,7 @@ mod event;
 mod fields;
 mod head;
 mod limits;
+mod trailers;
 
 pub use content::Length;
 pub use error::Error;
@@ -19,3 +20,4 @@ pub use fields::{FieldLines, Fields};
 pub use head::{Head, Span, Version};
 pub use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use limits::Limits;
+pub use trailers::Trailers;

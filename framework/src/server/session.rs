@@ -4,6 +4,9 @@
 //! protocol wants input and the peer takes the answers; all answers of one batch of requests leave
 //! in one send; every wait for the peer has a deadline; a handler that panics costs its own
 //! connection a 500 and nothing else; the peer gets the last answer before the connection ends.
+//! What comes and goes piece by piece is in `flow`.
+
+mod flow;
 
 use std::future::Future;
 use std::io;
@@ -22,7 +25,7 @@ use crate::http::{Event, Head, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
 use crate::runtime::{self, Sleep};
-use crate::service::{Content, Reply, Request, Response, Service};
+use crate::service::{Content, Inflow, Reply, Request, Response, Service, Streamed};
 
 /// What all sessions of one shard have in common.
 pub(super) struct Shared<S> {
@@ -40,16 +43,22 @@ pub(super) struct Shared<S> {
     pub(super) shutdown: Rc<Shutdown>,
 }
 
-/// How many bytes may wait for a slow reader before its next request is left unread.
-const UNSENT_MAX: usize = 256 * 1024;
+/// How many bytes may be with the kernel, or on the way to it, before no more is given to it.
+const UNSENT_MAX: usize = 128 * 1024;
 
 /// One connection, from accept to close. It is the future of that.
 pub(super) struct Session<S: Service> {
     shared: Rc<Shared<S>>,
-    stream: TcpStream,
+    /// `None` once the connection is no longer HTTP's.
+    stream: Option<TcpStream>,
     connection: Connection,
+    /// A request that is not complete, and as much of its content as is here.
     head: Option<Head>,
     content: Gathered,
+    /// Where the content of the request at hand goes to, while more of it is to come.
+    inflow: Option<Rc<Inflow>>,
+    /// Since when nobody has wanted that content.
+    paused: Option<Instant>,
     state: State,
     timer: Sleep,
     stop: Listener,
@@ -78,10 +87,35 @@ enum State {
     Pumping,
     /// A handler.
     Handling(Pin<Box<dyn Future<Output = Response>>>),
+    /// The next piece of an answer, or room for it.
+    Streaming(Streamed),
+    /// Another protocol, whose the connection is now.
+    Upgraded(Pin<Box<dyn Future<Output = ()>>>),
     /// The peer to take the last answer.
     Flushing,
     /// The peer to close, until then.
     Lingering(Instant),
+}
+
+/// What a session waits for that has served all it could.
+#[derive(Debug, PartialEq, Eq)]
+enum Awaited {
+    Input,
+    /// That at most so many bytes are unsent.
+    Room(usize),
+    /// Nothing that could come: to go on would be to turn in a circle.
+    Nothing,
+}
+
+impl Awaited {
+    fn of(wants_input: bool, unsent_len: usize) -> Awaited {
+        match unsent_len {
+            0..=UNSENT_MAX if wants_input => Awaited::Input,
+            0 => Awaited::Nothing,
+            // Fewer than now in any case, so that the wait is one.
+            _ => Awaited::Room((unsent_len - 1).min(UNSENT_MAX / 2)),
+        }
+    }
 }
 
 /// Whether a step has got anywhere, or the session is over.
@@ -95,10 +129,12 @@ impl<S: Service> Session<S> {
                 .with_memo(Rc::clone(&shared.memo)),
             timer: runtime::sleep_until(now + shared.limits.idle_timeout),
             stop: Listener::new(&shared.shutdown),
-            stream,
+            stream: Some(stream),
             shared,
             head: None,
             content: Gathered::Nothing,
+            inflow: None,
+            paused: None,
             state: State::Pumping,
             taken: (0, now),
             in_handler: false,
@@ -114,7 +150,9 @@ impl<S: Service> Session<S> {
         loop {
             let step = match &mut self.state {
                 State::Pumping => self.pump(now, context)?,
-                State::Handling(_) => self.poll_handler(now, context),
+                State::Handling(_) => self.handle(now, context)?,
+                State::Streaming(_) => self.stream_answer(now, context)?,
+                State::Upgraded(_) => self.poll_upgraded(context)?,
                 State::Flushing => self.poll_flushed(now, context)?,
                 State::Lingering(_) => self.poll_linger(context)?,
             };
@@ -128,10 +166,13 @@ impl<S: Service> Session<S> {
     fn pump(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         loop {
             self.serve(now);
+            if let State::Upgraded(_) = self.state {
+                return Ok(Poll::Ready(()));
+            }
             // With much output waiting the protocol takes up no request; once it is moved, it may.
             let held_back = self.connection.output_len() >= self.shared.limits.output_len_max;
             let moved = self.send_output(now);
-            if let State::Handling(_) = self.state {
+            if !matches!(self.state, State::Pumping) {
                 return Ok(Poll::Ready(()));
             }
             if !(held_back && moved) {
@@ -142,15 +183,18 @@ impl<S: Service> Session<S> {
             self.state = State::Flushing;
             return Ok(Poll::Ready(()));
         }
-        if self.stream.unsent_len() > UNSENT_MAX || !self.connection.wants_input() {
-            let room = self.stream.poll_unsent(UNSENT_MAX / 2, context);
-            return broken(room);
+        match Awaited::of(self.connection.wants_input(), self.stream().unsent_len()) {
+            Awaited::Input => self.receive(now, context),
+            Awaited::Room(len) => broken(self.stream().poll_unsent(len, context)),
+            Awaited::Nothing => {
+                self.state = State::Flushing;
+                Ok(Poll::Ready(()))
+            }
         }
-        self.receive(now, context)
     }
 
     fn receive(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        match self.stream.poll_recv(context) {
+        match self.stream().poll_recv(context) {
             Poll::Ready(Ok(Some(input))) => self.connection.handle_input(input, now),
             Poll::Ready(Ok(None)) => {
                 self.end = End::PeerClosed;
@@ -199,18 +243,15 @@ impl<S: Service> Session<S> {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Request(head) if self.connection.poll_end() => {
-                    self.call(head, Buf::new(), now);
+                    self.call(self.request(head, Buf::new()), now);
                 }
-                Event::Request(head) => self.head = Some(head),
-                Event::Content(content) => {
-                    self.gather(content);
-                    if self.connection.poll_end() {
-                        self.call_gathered(now);
-                    }
-                }
+                Event::Request(head) => self.begin_gathering(head, now),
+                Event::Content(content) => self.gather(content, now),
                 Event::End => self.call_gathered(now),
                 Event::Error(error) => {
                     self.shared.counters.count_protocol_error();
+                    // Its request may be half here, and is nobody's now.
+                    (self.head, self.content) = (None, Gathered::Nothing);
                     if self.end != End::TimedOut {
                         self.end = End::Finished;
                     }
@@ -218,47 +259,23 @@ impl<S: Service> Session<S> {
                     self.connection.send_error(error, &standing);
                 }
             }
-            if let State::Handling(_) = self.state {
-                break;
+            if !matches!(self.state, State::Pumping) {
+                return;
             }
+        }
+        if self.head.is_some() {
+            self.call_unfinished(now);
         }
     }
 
-    fn gather(&mut self, more: Buf) {
-        self.content = match std::mem::take(&mut self.content) {
-            Gathered::Nothing => Gathered::One(more),
-            Gathered::One(first) => {
-                let mut both = self.shared.pool.buffer(2 * (first.len() + more.len()));
-                both.extend_from_slice(&first);
-                both.extend_from_slice(&more);
-                Gathered::Many(both)
-            }
-            Gathered::Many(mut all) => {
-                all.extend_from_slice(&more);
-                Gathered::Many(all)
-            }
-        };
+    #[inline]
+    fn request(&self, head: Head, content: Buf) -> Request {
+        Request::new(head, content, self.shared.pool.clone())
     }
 
-    /// Gives the service the request whose content was gathered.
+    /// Gives a request to the service.
     #[inline]
-    fn call_gathered(&mut self, now: Instant) {
-        let content = match std::mem::take(&mut self.content) {
-            Gathered::Nothing => Buf::new(),
-            Gathered::One(content) => content,
-            Gathered::Many(content) => content.freeze(),
-        };
-        let head = self
-            .head
-            .take()
-            .expect("the protocol gives the head before the end");
-        self.call(head, content, now);
-    }
-
-    /// Gives a whole request to the service.
-    #[inline]
-    fn call(&mut self, head: Head, content: Buf, now: Instant) {
-        let request = Request::new(head, content, self.shared.pool.clone());
+    fn call(&mut self, request: Request, now: Instant) {
         self.shared.counters.count_request();
         self.in_handler = true;
         let reply = self.shared.service.call(request);
@@ -298,17 +315,25 @@ impl<S: Service> Session<S> {
             fields,
             content,
         } = response;
-        let content = match content {
-            Content::Empty => Buf::new(),
-            Content::Buf(content) => content,
-        };
-        let standing = self.shared.standing.lines(now);
-        self.end = End::Finished;
+        if self.end != End::TimedOut {
+            self.end = End::Finished;
+        }
         if self.stop.phase() >= Phase::Draining && !self.connection.has_input() {
             self.connection.send_close();
         }
+        let content = match content {
+            Content::Empty => Buf::new(),
+            Content::Buf(content) => content,
+            Content::Stream(source) => return self.begin_stream(status, &fields, source, now),
+            Content::Upgrade(takeover) => return self.upgrade(status, &fields, takeover, now),
+        };
+        let standing = self.shared.standing.lines(now);
         self.connection
             .send_whole(status, &fields, content, &standing, now);
+        drop(standing);
+        if self.inflow.is_some() {
+            self.end_inflow();
+        }
     }
 
     /// The panic's message is on standard error; the peer learns only that there was one. The state
@@ -320,19 +345,28 @@ impl<S: Service> Session<S> {
         self.end = End::Panicked;
     }
 
+    /// The stream, which is HTTP's in every state but one.
+    #[inline]
+    fn stream(&mut self) -> &mut TcpStream {
+        let stream = self.stream.as_mut();
+        stream.expect("nothing is sent or received once it was handed over")
+    }
+
     /// Moves the protocol's output to the stream, unless the peer does not keep up. Tells whether
     /// anything was moved.
     #[inline]
     fn send_output(&mut self, now: Instant) -> bool {
         let mut any = false;
-        if self.stream.unsent_len() == 0 {
+        let stream = self.stream.as_mut();
+        let stream = stream.expect("nothing is sent once it was handed over");
+        if stream.unsent_len() == 0 {
             // From here on the peer has to take something: an answer's time begins with it.
-            self.taken = (self.stream.sent_total(), now);
+            self.taken = (stream.sent_total(), now);
         }
-        while self.stream.unsent_len() <= UNSENT_MAX
+        while stream.unsent_len() <= UNSENT_MAX
             && let Some(output) = self.connection.poll_output()
         {
-            self.stream.queue(output);
+            stream.queue(output);
             any = true;
         }
         any
@@ -340,14 +374,14 @@ impl<S: Service> Session<S> {
 
     fn poll_flushed(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         let sent = self.send_output(now);
-        if !sent && broken(self.stream.poll_unsent(0, context))?.is_pending() {
+        if !sent && broken(self.stream().poll_unsent(0, context))?.is_pending() {
             return Ok(Poll::Pending);
         }
         if !sent {
             if self.end == End::PeerClosed {
                 return Err(End::PeerClosed);
             }
-            self.stream.shutdown();
+            self.stream().shutdown();
             self.state = State::Lingering(now + self.shared.linger);
         }
         Ok(Poll::Ready(()))
@@ -355,7 +389,7 @@ impl<S: Service> Session<S> {
 
     /// Reads and forgets, so that no reset destroys the last answer before the peer has read it.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Step {
-        match self.stream.poll_recv(context) {
+        match self.stream().poll_recv(context) {
             Poll::Ready(Ok(Some(_))) => Ok(Poll::Ready(())),
             Poll::Ready(_) => Err(self.end),
             Poll::Pending => Ok(Poll::Pending),
@@ -368,14 +402,16 @@ impl<S: Service> Session<S> {
         if self.stop.phase() == Phase::Dropping {
             return Err(End::Stopped);
         }
-        let (unsent, taken) = (self.stream.unsent_len(), self.stream.sent_total());
+        let stream = self.stream.as_ref();
+        let (unsent, taken) = stream.map_or((0, 0), |it| (it.unsent_len(), it.sent_total()));
         if unsent == 0 || taken != self.taken.0 {
             self.taken = (taken, now);
         }
         let write = (unsent > 0).then(|| self.taken.1 + self.shared.write_timeout);
         let read = match self.state {
             State::Lingering(until) => Some(until),
-            State::Flushing | State::Handling(_) => None,
+            State::Flushing | State::Upgraded(_) => None,
+            State::Handling(_) | State::Streaming(_) => self.content_deadline(context),
             State::Pumping => self.connection.poll_deadline(),
         };
         let Some(deadline) = read.into_iter().chain(write).min() else {
@@ -429,7 +465,29 @@ impl<S: Service> Future for Session<S> {
 impl<S: Service> Drop for Session<S> {
     fn drop(&mut self) {
         self.drop_handler();
+        self.end_inflow();
         self.shared.counters.count_end(self.end);
         self.shared.connections.closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_never_waits_for_what_is_there_already() {
+        assert_eq!(Awaited::of(true, 0), Awaited::Input);
+        assert_eq!(Awaited::of(true, UNSENT_MAX), Awaited::Input);
+        assert_eq!(
+            Awaited::of(true, UNSENT_MAX + 1),
+            Awaited::Room(UNSENT_MAX / 2)
+        );
+        assert_eq!(Awaited::of(false, 1), Awaited::Room(0));
+        assert_eq!(
+            Awaited::of(false, UNSENT_MAX / 2),
+            Awaited::Room(UNSENT_MAX / 2 - 1)
+        );
+        assert_eq!(Awaited::of(false, 0), Awaited::Nothing);
     }
 }

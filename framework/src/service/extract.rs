@@ -1,7 +1,7 @@
 //! [`FromRequest`]: what a handler can take as an argument; [`Rejection`]: the answer if it cannot.
 //!
-//! What must hold: an extractor never waits (the content is there before the handler starts), and
-//! a refusal is a response: the handler is not called.
+//! What must hold: an extractor never waits (the content is there before the handler starts, or the
+//! handler asks for it by itself), and a refusal is a response: the handler is not called.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -41,12 +41,16 @@ use crate::sharded::Sharded;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken out of a request to a router whose state is `{T}`",
     label = "not an argument of a handler",
-    note = "`Path`, `Query`, `Json`, `Bytes`, `String`, `Method` and `Sharded<{T}>` can; implement \
+    note = "`Path`, `Query`, `Json`, `Bytes`, `Body`, `String`, `Method` and `Sharded<{T}>` can; implement \
             `FromRequest` for a type of your own"
 )]
 pub trait FromRequest<T>: Sized {
     /// What is answered when the request does not hold it.
     type Rejection: IntoResponse;
+
+    /// Whether it reads the content by itself, as [`Body`](super::Body) does. A handler with such an
+    /// argument starts when the head is there; one without gets its content whole.
+    const STREAMS: bool = false;
 
     /// Takes it out of the request, or says why that cannot be done.
     ///
@@ -117,6 +121,7 @@ impl<T> FromRequest<T> for Method {
 /// Hands the refusal to the handler instead of answering with it.
 impl<T, X: FromRequest<T>> FromRequest<T> for Result<X, X::Rejection> {
     type Rejection = Infallible;
+    const STREAMS: bool = X::STREAMS;
 
     #[inline]
     fn from_request(request: &Request, state: &Sharded<T>) -> Result<Self, Infallible> {

@@ -40,6 +40,9 @@ use crate::sharded::Sharded;
     note = "a plain function may take `&Request` first; any may take `Request` last"
 )]
 pub trait Handler<T, Marker>: 'static {
+    /// Whether one of its arguments reads the content by itself.
+    const STREAMS: bool;
+
     /// Takes the arguments out of the request and calls the function with them.
     fn handle(&self, request: Request, state: &Sharded<T>) -> Reply;
 }
@@ -79,6 +82,8 @@ macro_rules! handler {
             R: IntoResponse,
             $($Argument: FromRequest<T>,)*
         {
+            const STREAMS: bool = false $(|| $Argument::STREAMS)*;
+
             #[inline]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);
@@ -93,6 +98,8 @@ macro_rules! handler {
             R: IntoResponse,
             $($Argument: FromRequest<T>,)*
         {
+            const STREAMS: bool = false $(|| $Argument::STREAMS)*;
+
             #[inline]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);
@@ -107,6 +114,8 @@ macro_rules! handler {
             R: IntoResponse,
             $($Argument: FromRequest<T>,)*
         {
+            const STREAMS: bool = false $(|| $Argument::STREAMS)*;
+
             #[inline]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);
@@ -122,6 +131,8 @@ macro_rules! handler {
             R: Future<Output: IntoResponse> + 'static,
             $($Argument: FromRequest<T>,)*
         {
+            const STREAMS: bool = false $(|| $Argument::STREAMS)*;
+
             #[inline]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);
@@ -136,6 +147,8 @@ macro_rules! handler {
             R: Future<Output: IntoResponse> + 'static,
             $($Argument: FromRequest<T>,)*
         {
+            const STREAMS: bool = false $(|| $Argument::STREAMS)*;
+
             #[inline]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);

@@ -2,11 +2,13 @@
 #![cfg_attr(feature = "json", doc = include_str!("../../docs/manual/handlers.md"))]
 
 mod accept;
+mod body;
 mod conditional;
 mod cookie;
 mod extract;
 mod form;
 mod handler;
+mod inflow;
 #[cfg(feature = "json")]
 mod json;
 mod layer;
@@ -34,6 +36,10 @@ mod typed_header;
 pub use accept::{preferred_encoding, preferred_media_type};
 pub use conditional::{Condition, ETag, Validators};
 pub use cookie::{Cookies, SameSite, SetCookie};
+mod stream;
+mod upgrade;
+
+pub use body::{Body, BodyError};
 pub use extract::{Bytes, FromRequest, Query, Rejection};
 pub use form::Form;
 pub use handler::Handler;
@@ -49,5 +55,9 @@ pub use response::{Content, IntoResponse, Response};
 pub use router::Router;
 pub use serve_dir::ServeDir;
 pub use service::{Reply, Service, ServiceFn, service_fn};
+pub use stream::{Outflow, Piece, Streamed, generate};
 #[cfg(feature = "headers")]
 pub use typed_header::TypedHeader;
+pub use upgrade::{Takeover, Upgrade, Upgraded};
+
+pub(crate) use inflow::Inflow;

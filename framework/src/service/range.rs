@@ -213,6 +213,11 @@ impl Response {
         let content = match std::mem::replace(&mut self.content, Content::Empty) {
             Content::Buf(content) => content,
             Content::Empty => Buf::new(),
+            // What is not here as a whole is sent as a whole.
+            other => {
+                self.content = other;
+                return self;
+            }
         };
         let len = u64::try_from(content.len()).expect("a length has 64 bits");
         let pieces = plan(&mut self, Ranges::requested(request, validators, len), len);

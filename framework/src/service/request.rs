@@ -1,4 +1,4 @@
-//! [`Request`]: what a handler is asked: head, whole content and the parameters of the path.
+//! [`Request`]: what a handler is asked: head, content and the parameters of the path.
 //!
 //! What must hold: the spans of the parameters lie inside the path of the head, and there are as
 //! many of them as names. Nothing here allocates per request, the constructors for tests aside.
@@ -10,15 +10,24 @@ use std::rc::Rc;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use super::inflow::Inflow;
+use super::{Body, BodyError};
 use crate::http::{FieldLines, Head, HeaderName, HeaderValue, Method, Span, Version};
 use crate::mem::{Buf, BufMut, Pool};
 
-/// A request: its head, its content (whole, up to the limit) and the parameters of its path.
+/// A request: its head, its content and the parameters of its path.
+///
+/// A handler gets it with its content whole, up to the limit. A [`Service`](super::Service) may get
+/// it before that: [`is_whole`](Request::is_whole) tells, [`gathered`](Request::gathered) waits for
+/// the rest and [`body`](Request::body) reads it piece by piece.
 ///
 /// Content and head are counted slices: keeping them costs no copy.
 pub struct Request {
     head: Head,
+    /// The content, or its beginning.
     content: Buf,
+    /// Where the rest comes from, unless that was all.
+    inflow: Option<Rc<Inflow>>,
     params: Params,
     pool: Pool,
 }
@@ -30,8 +39,55 @@ impl Request {
         Request {
             head,
             content,
+            inflow: None,
             params: Params::default(),
             pool,
+        }
+    }
+
+    /// The same request, the rest of whose content is still to come.
+    #[must_use]
+    pub(crate) fn with_inflow(mut self, inflow: Rc<Inflow>) -> Request {
+        self.inflow = Some(inflow);
+        self
+    }
+
+    /// Whether all of the content is here.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        self.inflow.is_none()
+    }
+
+    /// Waits for the rest of the content.
+    ///
+    /// # Errors
+    /// When it does not come, or is longer than the limit.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the request.
+    pub async fn gathered(mut self) -> Result<Request, BodyError> {
+        if let Some(inflow) = &self.inflow {
+            let max = inflow.gather_max();
+            let body = self.body().unwrap_or_else(|| Body::from(Buf::new()));
+            self.content = Buf::new();
+            self.content = body.collect(max).await?;
+            self.inflow = None;
+        }
+        Ok(self)
+    }
+
+    /// The content, piece by piece as it comes; `None` if it was taken before.
+    pub fn body(&self) -> Option<Body> {
+        let is_free = self.inflow.as_ref().is_none_or(|inflow| inflow.take());
+        is_free.then(|| Body::new(self.content.clone(), self.inflow.clone()))
+    }
+
+    /// Sets the longest content that is gathered for this request, in the place of
+    /// [`Limits::content_len_max`](crate::http::Limits::content_len_max). Does nothing when the
+    /// content is here already.
+    pub fn limit_content(&mut self, max: u64) {
+        if let Some(inflow) = &self.inflow {
+            inflow.set_gather_max(max);
         }
     }
 
@@ -77,7 +133,8 @@ impl Request {
         self.head.field(name)
     }
 
-    /// The whole content; empty if there is none.
+    /// The whole content; empty if there is none. If the request is not whole, that part of it which
+    /// came with the head.
     #[inline]
     pub fn content(&self) -> &Buf {
         &self.content
@@ -100,7 +157,7 @@ impl Request {
     /// Name and value of each parameter in the order of the path, still percent-encoded.
     pub(super) fn params(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         let path = self.path();
-        let names = self.params.names.as_deref().unwrap_or_default();
+        let names = self.params.names.as_deref().map_or(&[][..], Vec::as_slice);
         let values = self.params.values.iter().zip(names);
         values.map(move |(span, name)| {
             let value = &path[usize::from(span.start)..][..usize::from(span.len)];
@@ -110,7 +167,7 @@ impl Request {
 
     /// Sets what the router found in the path.
     #[inline]
-    pub(super) fn set_params(&mut self, names: Rc<[Box<str>]>, values: ParamSpans) {
+    pub(super) fn set_params(&mut self, names: Names, values: ParamSpans) {
         debug_assert_eq!(names.len(), values.len(), "a name for each parameter");
         self.params = Params {
             names: Some(names),
@@ -127,7 +184,7 @@ impl Request {
     }
 
     /// Adds the last of `names` to the parameters: nothing, at the end of the path.
-    pub(super) fn add_empty_param(&mut self, names: &Rc<[Box<str>]>) {
+    pub(super) fn add_empty_param(&mut self, names: &Names) {
         let mut values = std::mem::take(&mut self.params.values);
         let start = u16::try_from(self.path().len()).expect("a head is at most 64 KiB");
         values.push(Span { start, len: 0 });
@@ -217,11 +274,14 @@ const INLINE_PARAMS: usize = 4;
 /// The values of a path's parameters, as ranges of the path.
 pub(super) type ParamSpans = SmallVec<[Span; INLINE_PARAMS]>;
 
+/// The names of a route's parameters: one word, as every request has room for them.
+pub(super) type Names = Rc<Vec<Box<str>>>;
+
 /// The parameters that the router found in the path.
 #[derive(Clone, Default)]
 struct Params {
     /// The names, which belong to the route; `None` if nothing was matched.
-    names: Option<Rc<[Box<str>]>>,
+    names: Option<Names>,
     values: ParamSpans,
 }
 
@@ -308,7 +368,7 @@ mod tests {
         let mut request = Request::get("/users/a%2520b/x%2Fy/%FF");
         let spans = [(7, 7), (15, 5), (21, 3)].map(|(start, len)| Span { start, len });
         let names = ["user", "file", "junk"].map(Box::from);
-        request.set_params(Rc::new(names), spans.into_iter().collect());
+        request.set_params(Rc::new(names.to_vec()), spans.into_iter().collect());
         assert_eq!(request.param("user").as_deref(), Some("a%20b"));
         assert_eq!(request.param("file").as_deref(), Some("x/y"));
         assert_eq!(request.param("junk"), None);

@@ -5,8 +5,12 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::error::Error;
 
-use crate::http::{Fields, HeaderName, HeaderValue, StatusCode, header};
+use futures_core::Stream;
+
+use super::{Piece, Streamed, Takeover, Upgraded};
+use crate::http::{Fields, HeaderName, HeaderValue, Length, StatusCode, header};
 use crate::mem::{Buf, Pool};
 
 /// A response: status, fields and content.
@@ -54,8 +58,62 @@ impl Response {
     #[inline]
     #[must_use]
     pub fn with_content(mut self, content: impl Into<Buf>) -> Response {
-        self.content = Content::Buf(content.into());
+        self.replace(Content::Buf(content.into()));
         self
+    }
+
+    /// The same response with content that comes piece by piece, of unknown length: sent in chunks,
+    /// or to an HTTP/1.0 peer until the connection closes (RFC 9112 section 6.3).
+    ///
+    /// A piece is asked for when the connection has room for it. An error ends the connection, so
+    /// that the peer does not take the content for whole. Nothing is asked for if there is no
+    /// content to send (HEAD, 204, 304). [`generate`](super::generate) makes a stream of an `async`
+    /// function.
+    #[must_use]
+    pub fn with_stream<S, P, E>(mut self, source: S) -> Response
+    where
+        S: Stream<Item = Result<P, E>> + 'static,
+        P: Into<Piece>,
+        E: Into<Box<dyn Error>>,
+    {
+        self.replace(Content::Stream(Streamed::new(Length::Unknown, source)));
+        self
+    }
+
+    /// As [`with_stream`](Response::with_stream), of content that is `len` bytes long: sent with
+    /// `Content-Length`. What is over it is left out; if it is shorter the connection ends.
+    #[must_use]
+    pub fn with_sized_stream<S, P, E>(mut self, len: u64, source: S) -> Response
+    where
+        S: Stream<Item = Result<P, E>> + 'static,
+        P: Into<Piece>,
+        E: Into<Box<dyn Error>>,
+    {
+        self.replace(Content::Stream(Streamed::new(Length::Known(len), source)));
+        self
+    }
+
+    /// The same response, behind whose head the connection is `take_over`'s: for 101, as
+    /// [`Upgrade`](super::Upgrade) makes it, and for a success that answers CONNECT.
+    ///
+    /// It is answered with 500 instead if the peer did not offer or ask for that, or if the
+    /// handler left content of the request unread.
+    #[must_use]
+    pub fn with_upgrade<F>(mut self, take_over: impl FnOnce(Upgraded) -> F + 'static) -> Response
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.replace(Content::Upgrade(Takeover::new(take_over)));
+        self
+    }
+
+    #[inline]
+    fn replace(&mut self, content: Content) {
+        let before = std::mem::replace(&mut self.content, content);
+        if let Content::Empty = before {
+            // Spares every response the call that drops what was before.
+            std::mem::forget(before);
+        }
     }
 
     /// A 200 with this content and media type.
@@ -75,6 +133,10 @@ pub enum Content {
     Empty,
     /// Bytes that are there.
     Buf(Buf),
+    /// Bytes that come piece by piece.
+    Stream(Streamed),
+    /// None; behind the head the connection is no longer HTTP's.
+    Upgrade(Takeover),
 }
 
 impl Content {
@@ -82,8 +144,8 @@ impl Content {
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Content::Empty => &[],
             Content::Buf(buf) => buf,
+            Content::Empty | Content::Stream(_) | Content::Upgrade(_) => &[],
         }
     }
 }

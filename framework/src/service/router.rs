@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::literals::Literals;
 use super::methods::{Allow, Methods, is_standard};
-use super::request::ParamSpans;
+use super::request::{Names, ParamSpans};
 use super::{Handler, Reply, Request, Response, Service};
 use crate::http::{Method, Span, StatusCode};
 use crate::sharded::Sharded;
@@ -89,7 +89,7 @@ pub struct Router<T = ()> {
 struct Route<T> {
     path: Box<str>,
     /// The names of the parameters in the order of the path.
-    names: Rc<[Box<str>]>,
+    names: Names,
     methods: Methods<T>,
     /// Answers every method that is not in `methods`.
     otherwise: Endpoint<T>,
@@ -339,9 +339,29 @@ fn answer_unallowed<T>(allow: SharedAllow, all: SharedAllow) -> Endpoint<T> {
     })
 }
 
-/// Hides the type of a handler, and with it the marker.
-fn erase<T: 'static, M>(handler: impl Handler<T, M>) -> Endpoint<T> {
-    Box::new(move |request, state| handler.handle(request, state))
+/// Hides the type of a handler, and with it the marker. A handler that does not read the content by
+/// itself gets it whole.
+fn erase<T: 'static, M, H: Handler<T, M>>(handler: H) -> Endpoint<T> {
+    let handler = Rc::new(handler);
+    Box::new(move |request, state| {
+        if H::STREAMS || request.is_whole() {
+            handler.handle(request, state)
+        } else {
+            handle_gathered(&handler, request, *state)
+        }
+    })
+}
+
+/// Kept out of line: a request that is whole must not pay for the room that this needs.
+#[cold]
+#[inline(never)]
+fn handle_gathered<T: 'static, M, H: Handler<T, M>>(
+    handler: &Rc<H>,
+    request: Request,
+    state: Sharded<T>,
+) -> Reply {
+    let handler = Rc::clone(handler);
+    Reply::gather(request, move |request| handler.handle(request, &state))
 }
 
 /// Where `part`, a slice of `path`, lies in it.
@@ -361,7 +381,7 @@ fn stands_in_a_path(character: char) -> bool {
 }
 
 /// The names of the parameters in a well-formed path.
-fn parameter_names(path: &str) -> Result<Rc<[Box<str>]>, String> {
+fn parameter_names(path: &str) -> Result<Names, String> {
     let unescaped = path.replace("{{", "").replace("}}", "");
     let mut names: Vec<Box<str>> = Vec::new();
     for rest in unescaped.split('{').skip(1) {
@@ -372,7 +392,7 @@ fn parameter_names(path: &str) -> Result<Rc<[Box<str>]>, String> {
         }
         names.push(name.into());
     }
-    Ok(names.into())
+    Ok(Rc::new(names))
 }
 
 #[cfg(test)]
@@ -506,7 +526,7 @@ mod tests {
     #[test]
     fn names_are_told_from_escaped_braces() {
         let names = parameter_names("/{{a}}/{b}/x-{c}.{{/{*d}").unwrap();
-        assert_eq!(&*names, ["b", "c", "d"].map(Box::from));
+        assert_eq!(**names, ["b", "c", "d"].map(Box::from));
     }
 
     #[test]

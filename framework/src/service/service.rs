@@ -6,9 +6,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Request, Response};
+use super::{IntoResponse, Request, Response};
 
 /// Answers requests. A [`Router`](super::Router) is one, and [`service_fn`] makes one of a closure.
 ///
@@ -18,7 +19,8 @@ use super::{Request, Response};
     note = "a `Router` does; `service_fn` makes a service of a closure"
 )]
 pub trait Service: 'static {
-    /// Answers one request, or starts to.
+    /// Answers one request, or starts to. Its content need not be here as a whole: see
+    /// [`Request::is_whole`].
     fn call(&self, request: Request) -> Reply;
 }
 
@@ -34,6 +36,18 @@ impl Reply {
     /// Answers later, with what `future` yields. Boxes the future.
     pub fn later(future: impl Future<Output = Response> + 'static) -> Reply {
         Reply::Later(Box::pin(future))
+    }
+
+    /// Answers with what `answer` makes of the request once its content is whole, or refuses the
+    /// content. Costs a future, so a request that [is whole](Request::is_whole) should not come here.
+    pub fn gather(request: Request, answer: impl FnOnce(Request) -> Reply + 'static) -> Reply {
+        Reply::later(async move {
+            let pool = request.pool().clone();
+            match request.gathered().await {
+                Ok(request) => answer(request).response().await,
+                Err(refusal) => refusal.into_response(&pool),
+            }
+        })
     }
 
     /// Waits for the response.
@@ -82,7 +96,8 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// Makes a service of a closure that returns a [`Response`] or a [`Reply`].
+/// Makes a service of a closure that returns a [`Response`] or a [`Reply`]. The content of its
+/// requests is whole; who wants to read it piece by piece implements [`Service`].
 ///
 /// # Examples
 /// ```
@@ -98,12 +113,14 @@ where
     F: Fn(Request) -> R + 'static,
     R: Into<Reply>,
 {
-    ServiceFn { function }
+    ServiceFn {
+        function: Rc::new(function),
+    }
 }
 
 /// The service that [`service_fn`] makes.
 pub struct ServiceFn<F> {
-    function: F,
+    function: Rc<F>,
 }
 
 impl<F, R> Service for ServiceFn<F>
@@ -113,7 +130,11 @@ where
 {
     #[inline]
     fn call(&self, request: Request) -> Reply {
-        (self.function)(request).into()
+        if request.is_whole() {
+            return (self.function)(request).into();
+        }
+        let function = Rc::clone(&self.function);
+        Reply::gather(request, move |request| function(request).into())
     }
 }
 

@@ -150,3 +150,25 @@ fn fields_cannot_be_allowed_to_be_more_than_128() {
     };
     exchange_within(&limits, "");
 }
+
+#[test]
+fn a_connection_may_send_so_many_requests_and_no_more() {
+    let limits = Limits {
+        request_count_max: 2,
+        ..Limits::default()
+    };
+    assert_eq!(exchange_within(&limits, get("")), "200 GET / | open");
+    let two = "200 GET / | 200 GET / | closed";
+    assert_eq!(exchange_within(&limits, get("").repeat(2)), two);
+    assert_eq!(exchange_within(&limits, get("").repeat(3)), two);
+}
+
+#[test]
+#[should_panic(expected = "limit request_count_max is 0: it must be 1 to")]
+fn a_connection_cannot_be_allowed_no_request() {
+    let limits = Limits {
+        request_count_max: 0,
+        ..Limits::default()
+    };
+    exchange_within(&limits, "");
+}

@@ -77,9 +77,17 @@ fn an_empty_line_does_not_start_a_head() {
     assert_eq!(session.brief(), "200 GET / | closed");
 }
 
+/// A session whose peer may be as slow as it likes, within the time for the whole.
+fn patient() -> Session {
+    Session::new(&Limits {
+        content_rate_min: 0,
+        ..Limits::default()
+    })
+}
+
 #[test]
 fn content_has_its_time_from_its_head_on() {
-    let mut session = session();
+    let mut session = patient();
     session.feed(POST);
     session.wait(20 * SECOND);
     session.feed("hell");
@@ -94,7 +102,84 @@ fn content_has_its_time_from_its_head_on() {
 fn chunks_have_their_time_too() {
     let mut session = session();
     session.feed("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel");
-    wait_for(&mut session, Duration::from_secs(30));
+    wait_for(&mut session, 5 * SECOND);
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+/// A request of much content, of which `per_second` bytes come every second.
+fn drip(session: &mut Session, per_second: usize, seconds: usize) {
+    for _ in 0..seconds {
+        session.wait(SECOND);
+        session.feed(vec![b'x'; per_second]);
+    }
+}
+
+const LARGE: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+
+#[test]
+fn content_that_does_not_come_has_five_seconds() {
+    let mut session = session();
+    session.feed(LARGE);
+    wait_for(&mut session, 5 * SECOND);
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+#[test]
+fn content_at_the_lowest_rate_is_waited_for_and_slower_content_is_not() {
+    let mut enough = session();
+    enough.feed(LARGE);
+    drip(&mut enough, 500, 29);
+    assert_eq!(enough.brief(), "open");
+    let mut slow = session();
+    slow.feed(LARGE);
+    drip(&mut slow, 400, 20);
+    assert_eq!(slow.brief(), "open");
+    // 5 s and 2 ms for each byte that came.
+    drip(&mut slow, 400, 2);
+    assert_eq!(slow.brief(), "408 request content took too long | closed");
+}
+
+#[test]
+fn content_that_is_streamed_takes_as_long_as_it_needs() {
+    let mut session = session();
+    session.feed(LARGE);
+    session.connection.stream_content();
+    drip(&mut session, 500, 300);
+    assert_eq!(session.brief(), "open");
+    wait_for(&mut session, 5 * SECOND);
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+#[test]
+fn a_fast_peer_may_pause_for_the_content_timeout_and_no_longer() {
+    let mut session = session();
+    session.feed(LARGE);
+    session.connection.stream_content();
+    session.wait(SECOND);
+    session.feed(vec![b'x'; 500_000]);
+    wait_for(&mut session, 30 * SECOND);
+    assert_eq!(
+        session.brief(),
+        "408 request content took too long | closed"
+    );
+}
+
+#[test]
+fn time_that_our_side_takes_is_not_the_peers() {
+    let mut session = session();
+    session.feed(LARGE);
+    session.now += 1000 * SECOND;
+    session.connection.handle_pause(1000 * SECOND);
+    wait_for(&mut session, 5 * SECOND);
     assert_eq!(
         session.brief(),
         "408 request content took too long | closed"
@@ -103,7 +188,7 @@ fn chunks_have_their_time_too() {
 
 #[test]
 fn the_next_request_has_its_own_time() {
-    let mut session = session();
+    let mut session = patient();
     session.feed(POST);
     session.wait(29 * SECOND);
     session.feed("hello");

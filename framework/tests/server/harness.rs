@@ -142,6 +142,13 @@ impl Client {
         Some(answer)
     }
 
+    /// All that comes until the server closes.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut text = String::new();
+        self.reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.reader

@@ -7,4 +7,6 @@ mod keep_alive;
 mod panics;
 mod requests;
 mod stopping;
+mod streaming;
 mod timeouts;
+mod upgrade;

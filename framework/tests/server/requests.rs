@@ -133,24 +133,6 @@ fn limits_that_no_connection_can_live_with_are_refused_at_the_start() {
 }
 
 #[test]
-fn no_more_connections_are_accepted_than_may_be_open() {
-    let server = start_with(
-        Config {
-            connections_max: 1,
-            ..config(1)
-        },
-        |_| Router::new(()).get("/", || "hello"),
-    );
-    let mut first = server.connect();
-    assert_eq!(first.get("/").content, "hello");
-    let mut second = server.connect();
-    second.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(first.get("/").content, "hello");
-    drop(first);
-    assert_eq!(second.answer().unwrap().content, "hello");
-}
-
-#[test]
 fn an_async_handler_asks_the_other_shards() {
     async fn sum(state: Sharded<usize>) -> String {
         state

@@ -71,7 +71,12 @@ enum State {
 
 impl Decoder {
     /// Takes the next step through `input`.
-    pub(super) fn advance(&mut self, input: &mut Buf, limits: &Limits) -> Result<Step, Error> {
+    pub(super) fn advance(
+        &mut self,
+        input: &mut Buf,
+        content_max: u64,
+        limits: &Limits,
+    ) -> Result<Step, Error> {
         while let Some(&byte) = input.first() {
             if self.state == State::Data {
                 return Ok(Step::Data(self.take_data(input)));
@@ -79,7 +84,7 @@ impl Decoder {
             input.advance(1);
             match self.state {
                 State::HeaderLf if byte == b'\n' => {
-                    if self.end_header(limits)? {
+                    if self.end_header(content_max)? {
                         return Ok(Step::Last);
                     }
                 }
@@ -122,9 +127,9 @@ impl Decoder {
     }
 
     /// Draws the balance of a chunk header; says whether it was that of the last chunk.
-    fn end_header(&mut self, limits: &Limits) -> Result<bool, Error> {
+    fn end_header(&mut self, content_max: u64) -> Result<bool, Error> {
         self.content_len = self.content_len.saturating_add(self.left);
-        if self.content_len > limits.content_len_max {
+        if self.content_len > content_max {
             return Err(Error::ContentTooLong);
         }
         // A header may cost twice its data and 16 bytes; only what is over that counts.
@@ -177,7 +182,7 @@ mod tests {
             let mut piece = Buf::from(piece.to_vec());
             left -= piece.len();
             loop {
-                match decoder.advance(&mut piece, limits)? {
+                match decoder.advance(&mut piece, limits.content_len_max, limits)? {
                     Step::Data(data) => content.extend_from_slice(&data),
                     Step::Last => {
                         left += piece.len();

@@ -4,7 +4,7 @@
 //! said `Connection: close`, nothing is answered; an idle connection holds no buffer.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_TYPE};
 
@@ -13,7 +13,7 @@ use super::memo::Memo;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
 use super::terms::Framing;
-use crate::http::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode};
+use crate::http::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode, Trailers};
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -76,6 +76,12 @@ pub struct Connection {
     now: Instant,
     /// When what is waited for began.
     since: Instant,
+    /// How much more time than the grace the peer has earned by the content that it sent.
+    earned: Duration,
+    /// Whether content may take as long as it needs, if it comes fast enough.
+    is_streamed: bool,
+    /// How many more requests may come.
+    requests_left: u64,
 }
 
 impl Connection {
@@ -88,6 +94,7 @@ impl Connection {
             .check()
             .expect("limits that a connection can live with");
         Connection {
+            requests_left: limits.request_count_max,
             pool,
             limits,
             memo: None,
@@ -100,6 +107,8 @@ impl Connection {
             is_closing: false,
             now,
             since: now,
+            earned: Duration::ZERO,
+            is_streamed: false,
         }
     }
 
@@ -116,6 +125,8 @@ impl Connection {
     pub fn handle_input(&mut self, input: Buf, now: Instant) {
         if self.receiver.is_between_requests() {
             self.since = now;
+        } else if self.receiver.is_in_content() {
+            self.earn(input.len(), now);
         }
         self.now = now;
         self.receiver.push(input, &self.pool);
@@ -143,6 +154,12 @@ impl Connection {
             self.fail();
             self.error = Some(error);
         }
+    }
+
+    /// Learns that the peer was not waited for so long, since our side did not want its content:
+    /// that time does not count.
+    pub fn handle_pause(&mut self, time: Duration) {
+        self.since = self.since.checked_add(time).unwrap_or(self.since);
     }
 
     /// The next event; `None` when more input, an answer, or that output is taken, must come first.
@@ -185,7 +202,12 @@ impl Connection {
         } else if self.receiver.is_at_head() {
             limits.header_timeout
         } else if self.receiver.is_in_content() {
-            limits.content_timeout
+            let pace = limits.grace().saturating_add(self.earned);
+            if self.is_streamed {
+                pace
+            } else {
+                pace.min(limits.content_timeout)
+            }
         } else {
             return None;
         };
@@ -268,6 +290,47 @@ impl Connection {
         self.end_exchange(now);
     }
 
+    /// As [`send_end`](Self::send_end), with fields behind the content, if it is sent in chunks;
+    /// otherwise they are left out, and so are those that may not stand there (RFC 9110 section
+    /// 6.5.1). The peer may drop them.
+    pub fn send_trailers(&mut self, trailers: &Fields, now: Instant) {
+        if self.sender.is_idle() {
+            return;
+        }
+        self.stays &= self.sender.send_trailers(&self.pool, trailers);
+        self.end_exchange(now);
+    }
+
+    /// Gives up the answer wherever it is: the connection ends without the rest of it, so that the
+    /// peer does not take it for whole.
+    pub fn abort(&mut self) {
+        self.sender.abandon();
+        self.stays = false;
+        self.receiver.close();
+    }
+
+    /// Sends the head of an answer that ends HTTP on this connection: 101 to a peer that offered
+    /// it (RFC 9110 section 7.8), or a success to CONNECT (section 9.3.6). Returns what came behind
+    /// the request, which is no longer HTTP's; `None` if this peer, or this request, may not be
+    /// answered so, in which case nothing is sent and an answer is still due.
+    ///
+    /// `fields` must hold `Upgrade` with 101; `Connection` is written here.
+    pub fn send_upgrade(
+        &mut self,
+        status: StatusCode,
+        fields: &Fields,
+        standing: &[u8],
+    ) -> Option<Buf> {
+        let is_offered = self.receiver.terms().upgrades && !self.is_closing;
+        let is_whole = !self.receiver.is_in_content() && !self.receiver.is_closed();
+        let pool = &self.pool;
+        let is_sent = is_whole
+            && self
+                .sender
+                .send_upgrade(pool, status, fields, is_offered, standing);
+        is_sent.then(|| self.receiver.take_rest(pool))
+    }
+
     /// The answer is sent: what is to happen with the rest of the request, and then?
     #[inline]
     fn end_exchange(&mut self, now: Instant) {
@@ -316,6 +379,24 @@ impl Connection {
         }
     }
 
+    /// Sets how long the content of the current request may be, in the place of
+    /// [`Limits::content_len_max`].
+    pub fn limit_content(&mut self, max: u64) {
+        self.receiver.limit_content(max);
+    }
+
+    /// Lets the content of the current request take as long as it needs, as long as it comes fast
+    /// enough: [`Limits::content_timeout`] then bounds each pause and not the whole.
+    pub fn stream_content(&mut self) {
+        self.is_streamed = true;
+    }
+
+    /// Takes the trailers of the current request: there, if anywhere, from its end until its answer
+    /// is sent.
+    pub fn take_trailers(&mut self) -> Trailers {
+        self.receiver.take_trailers()
+    }
+
     /// Moves the input that is held into memory of the connection's own, so that the buffer it came
     /// in can go back to its ring. For the end of a turn; heads and content that were polled have
     /// [`Head::detach`](crate::http::Head::detach) and [`Pool::copy`].
@@ -337,6 +418,17 @@ impl Connection {
     #[inline]
     pub fn is_finished(&self) -> bool {
         self.receiver.is_closed() && self.sender.is_idle() && self.error.is_none()
+    }
+
+    /// Whether more content of the answer is of use: not if it has none (HEAD, 204, 304) or is as
+    /// long as its head said.
+    pub fn wants_data(&self) -> bool {
+        self.sender.wants_data()
+    }
+
+    /// Whether more of a request may come: not after an error, a close, or the peer's end.
+    pub fn is_receiving(&self) -> bool {
+        !self.receiver.is_closed()
     }
 
     /// Whether to read on. `false` is back-pressure, or the end of reading.
@@ -402,12 +494,24 @@ impl Connection {
         let asked = Asked::by(head.method(), head.version());
         let terms = self.receiver.terms();
         self.sender.expect_answer(asked);
-        self.receiver.expect_content();
+        self.receiver.expect_content(self.limits.content_len_max);
         // What follows a CONNECT may be meant for the other end of a tunnel.
-        self.stays = terms.keeps_alive && !self.is_closing && !asked.is_connect;
+        self.requests_left -= 1;
+        self.stays =
+            terms.keeps_alive && !self.is_closing && !asked.is_connect && self.requests_left > 0;
+        self.is_streamed = false;
+        self.earned = Duration::ZERO;
         self.expects_continue = terms.expects_continue;
         // A request that waited behind another begins when that one was answered.
         self.since = self.now.max(self.since);
+    }
+
+    /// The peer has sent so much content by `now`, which earns it time to pause.
+    fn earn(&mut self, len: usize, now: Instant) {
+        let limits = &*self.limits;
+        let most = now.saturating_duration_since(self.since) + limits.content_timeout;
+        let earned = self.earned.saturating_add(limits.earned(len));
+        self.earned = earned.min(most.saturating_sub(limits.grace()));
     }
 
     fn poll_content(&mut self) -> Option<Event> {

@@ -3,7 +3,10 @@
 //! What must hold: framing and connection fields are written here and nowhere else, so that an
 //! answer cannot say two things about its length.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+};
 
 use crate::http::{Fields, StatusCode};
 use crate::mem::BufMut;
@@ -30,6 +33,8 @@ pub(super) enum ConnectionField {
     KeepAlive,
     /// `Connection: close`.
     Close,
+    /// `Connection: upgrade`, with 101.
+    Upgrade,
 }
 
 /// Appends a complete head.
@@ -62,6 +67,7 @@ pub(super) fn head(
         ConnectionField::Omitted => out.extend_from_slice(b"\r\n"),
         ConnectionField::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         ConnectionField::Close => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+        ConnectionField::Upgrade => out.extend_from_slice(b"Connection: upgrade\r\n\r\n"),
     }
 }
 
@@ -109,6 +115,34 @@ pub(super) fn chunk_size(out: &mut BufMut, len: usize) {
         rest /= 16;
     }
     out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What no trailer may say, since it comes too late or concerns the message itself (RFC 9110 section
+/// 6.5.1).
+const NOT_IN_TRAILERS: [http::HeaderName; 12] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    HOST,
+    SET_COOKIE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+];
+
+/// Appends the last chunk and the trailer section (RFC 9112 section 7.1.2).
+pub(super) fn last_chunk(out: &mut BufMut, trailers: &Fields) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        if !NOT_IN_TRAILERS.iter().any(|banned| banned == name) {
+            out.extend_from_parts([name.as_bytes(), b": ", value, b"\r\n"]);
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -9,7 +9,7 @@ use super::memo::Memo;
 use super::parse::{self, split_off};
 use super::section::Section;
 use super::terms::{Framing, Terms};
-use crate::http::{Error, Head, Limits};
+use crate::http::{Error, Head, Limits, Trailers};
 use crate::mem::{Buf, BufMut, Pool};
 
 /// A part of a request's content.
@@ -46,6 +46,10 @@ pub(super) struct Receiver {
     /// What the last head says.
     terms: Terms,
     state: State,
+    /// How long the content at hand may be.
+    content_max: u64,
+    /// What came behind the content at hand, until somebody takes it.
+    trailers: Trailers,
     has_ended: bool,
 }
 
@@ -57,6 +61,8 @@ impl Receiver {
             section: Section::default(),
             terms: Terms::default(),
             state: State::Head,
+            content_max: 0,
+            trailers: Trailers::default(),
             has_ended: false,
         }
     }
@@ -146,14 +152,36 @@ impl Receiver {
         self.terms
     }
 
-    /// Goes on to the content of the request whose head was read.
+    /// Goes on to the content of the request whose head was read, at most so long.
     #[inline]
-    pub(super) fn expect_content(&mut self) {
+    pub(super) fn expect_content(&mut self, content_max: u64) {
+        self.content_max = content_max;
         self.state = match self.terms.framing {
             Framing::Sized(0) => State::End,
             Framing::Sized(len) => State::Sized(len),
             Framing::Chunked => State::Chunked(Decoder::default()),
         };
+    }
+
+    /// Sets another limit for the content at hand.
+    pub(super) fn limit_content(&mut self, max: u64) {
+        self.content_max = max;
+    }
+
+    /// Takes what came behind the content.
+    pub(super) fn take_trailers(&mut self) -> Trailers {
+        std::mem::take(&mut self.trailers)
+    }
+
+    /// Takes what came behind the request, and reads nothing any more.
+    pub(super) fn take_rest(&mut self, pool: &Pool) -> Buf {
+        if self.held.is_some() {
+            self.detach(pool);
+            self.refill();
+        }
+        let rest = std::mem::take(&mut self.input);
+        self.close();
+        rest
     }
 
     /// Takes the end of the content, if it is what comes next.
@@ -179,7 +207,7 @@ impl Receiver {
                     return Ok(Some(Part::End));
                 }
                 State::Head | State::Whole | State::Closed => return Ok(None),
-                State::Sized(left) if *left > limits.content_len_max => {
+                State::Sized(left) if *left > self.content_max => {
                     return Err(Error::ContentTooLong);
                 }
                 State::Sized(_) | State::Chunked(_) | State::Trailer => {}
@@ -206,17 +234,22 @@ impl Receiver {
                 }
                 return Ok(Some(data));
             }
-            State::Chunked(decoder) => match decoder.advance(&mut self.input, limits)? {
-                Step::Data(data) => return Ok(Some(data)),
-                Step::Last => self.state = State::Trailer,
-                Step::Empty => {}
-            },
+            State::Chunked(decoder) => {
+                match decoder.advance(&mut self.input, self.content_max, limits)? {
+                    Step::Data(data) => return Ok(Some(data)),
+                    Step::Last => self.state = State::Trailer,
+                    Step::Empty => {}
+                }
+            }
             _ => {
                 let trailer = self
                     .section
                     .take(Kind::Trailer, &mut self.input, pool, limits)?;
-                if trailer.is_some() {
+                if let Some(lines) = trailer {
                     self.state = State::End;
+                    if lines.len() > "\r\n".len() {
+                        self.trailers = Trailers::new(lines);
+                    }
                 }
             }
         }
@@ -227,6 +260,9 @@ impl Receiver {
     #[inline]
     pub(super) fn expect_head(&mut self) {
         self.state = State::Head;
+        if self.trailers.holds_lines() {
+            self.take_trailers();
+        }
     }
 
     /// Reads nothing any more, and keeps nothing.
@@ -235,6 +271,7 @@ impl Receiver {
         self.input = Buf::new();
         self.held = None;
         self.section = Section::default();
+        self.trailers = Trailers::default();
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -140,6 +140,39 @@ impl Sender {
         stays
     }
 
+    /// Sends the head of an answer behind which the connection is no longer HTTP's, to a peer that
+    /// has offered or asked for that. Tells whether it has; otherwise nothing is sent.
+    pub(super) fn send_upgrade(
+        &mut self,
+        pool: &Pool,
+        status: StatusCode,
+        fields: &Fields,
+        is_offered: bool,
+        standing: &[u8],
+    ) -> bool {
+        let connection = match self.state {
+            State::Due(asked) if asked.is_connect && status.is_success() => {
+                ConnectionField::Omitted
+            }
+            State::Due(_) if is_offered && status == StatusCode::SWITCHING_PROTOCOLS => {
+                ConnectionField::Upgrade
+            }
+            _ => return false,
+        };
+        self.output.write_with(pool, |out| {
+            encode::head(
+                out,
+                status,
+                fields,
+                LengthField::Omitted,
+                connection,
+                standing,
+            );
+        });
+        self.state = State::Idle;
+        true
+    }
+
     /// Sends a whole answer. Returns whether the connection stays, which it does at most if
     /// `stays`.
     ///
@@ -189,12 +222,27 @@ impl Sender {
         }
     }
 
+    /// Whether content would be sent, were there more.
+    pub(super) fn wants_data(&self) -> bool {
+        matches!(
+            self.state,
+            State::Content(Framing::Sized(1..) | Framing::Chunked | Framing::UntilClose)
+        )
+    }
+
     /// Ends the answer. Returns whether it is as long as its head said.
     #[inline]
     pub(super) fn send_end(&mut self, pool: &Pool) -> bool {
+        self.send_trailers(pool, &Fields::new())
+    }
+
+    /// Ends the answer with a trailer section, if its framing has a place for one.
+    #[inline]
+    pub(super) fn send_trailers(&mut self, pool: &Pool, trailers: &Fields) -> bool {
         let state = std::mem::replace(&mut self.state, State::Idle);
         if state == State::Content(Framing::Chunked) {
-            self.output.write(pool, b"0\r\n\r\n");
+            self.output
+                .write_with(pool, |out| encode::last_chunk(out, trailers));
         }
         !matches!(state, State::Due(_) | State::Content(Framing::Sized(1..)))
     }

@@ -24,6 +24,8 @@ pub(super) struct Terms {
     pub(super) keeps_alive: bool,
     /// Whether the peer waits for a 100 before it sends the content (RFC 9110 section 10.1.1).
     pub(super) expects_continue: bool,
+    /// Whether the peer offers to go on with another protocol (RFC 9110 section 7.8).
+    pub(super) upgrades: bool,
 }
 
 impl Default for Terms {
@@ -32,6 +34,7 @@ impl Default for Terms {
             framing: Framing::Sized(0),
             keeps_alive: true,
             expects_continue: false,
+            upgrades: false,
         }
     }
 }
@@ -49,6 +52,9 @@ pub(super) struct Seen {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    /// `Upgrade` is there, and is named by `Connection`.
+    upgrade: bool,
+    upgrade_option: bool,
 }
 
 /// What `Transfer-Encoding` amounts to so far.
@@ -72,6 +78,10 @@ impl Seen {
         match name.len() {
             4 if is_named(name, b"host") => self.note_host(value),
             6 if is_named(name, b"expect") => self.note_expect(value),
+            7 if is_named(name, b"upgrade") => {
+                self.upgrade = true;
+                Ok(())
+            }
             10 if is_named(name, b"connection") => {
                 self.note_connection(value);
                 Ok(())
@@ -99,6 +109,7 @@ impl Seen {
         terms.expects_continue = self.expects_continue
             && version == Version::Http11
             && terms.framing != Framing::Sized(0);
+        terms.upgrades = self.upgrade && self.upgrade_option && version == Version::Http11;
         Ok(())
     }
 
@@ -131,6 +142,7 @@ impl Seen {
         for option in members(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade");
         }
     }
 
