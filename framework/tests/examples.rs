@@ -281,5 +281,5 @@ fn the_environment_chooses_the_driver_and_a_wrong_name_is_refused() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("set it to auto, uring or epoll"), "{text}");
+    assert!(text.contains("take one of auto, uring, epoll"), "{text}");
 }
