@@ -2,7 +2,6 @@
 //! is refused with 400 (or 501, 505) and the connection closed, and what hides behind is not served.
 //!
 //! Each row goes through the protocol whole, byte by byte and cut in two at every place.
-#![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
 #[path = "rfc9112/harness.rs"]
 #[expect(

@@ -40,9 +40,12 @@ impl From<Fields> for Piece {
     }
 }
 
+/// Where pieces come from.
+type Source = Pin<Box<dyn Stream<Item = Result<Piece, Box<dyn Error>>>>>;
+
 /// Content that comes piece by piece: see [`Response::with_stream`](super::Response::with_stream).
 pub struct Streamed {
-    source: Pin<Box<dyn Stream<Item = Result<Piece, Box<dyn Error>>>>>,
+    source: Source,
     /// How long it is; `UNKNOWN_LEN` if that is not known.
     len: u64,
 }
@@ -250,7 +253,7 @@ mod tests {
                     pieces.push(data.escape_ascii().to_string());
                 }
                 Poll::Ready(Some(Ok(Piece::Trailers(fields)))) => {
-                    pieces.push(format!("{fields:?}"))
+                    pieces.push(format!("{fields:?}"));
                 }
                 Poll::Ready(Some(Err(_))) => return (pieces, "error"),
                 Poll::Ready(None) => return (pieces, "end"),

@@ -140,9 +140,12 @@ impl Upgraded {
     }
 }
 
+/// What goes on with the connection.
+type Run = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
+
 /// What becomes of a connection behind the head of a response: see [`Response::with_upgrade`].
 pub struct Takeover {
-    run: Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>,
+    run: Run,
 }
 
 impl Takeover {

@@ -56,6 +56,10 @@ use crate::mem::{Buf, Pool};
 /// assert_eq!(&output[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
 /// assert!(connection.is_idle());
 /// ```
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each stands for itself: no two of them make a state"
+)]
 pub struct Connection {
     pool: Pool,
     limits: Rc<Limits>,
