@@ -266,7 +266,8 @@ impl Connection {
             self.sender.send_interim(&self.pool, status, fields);
             return self.send_end(now);
         }
-        let stays = self.may_stay(status, fields);
+        // Nobody reads on behind a whole answer.
+        let stays = self.may_stay(status, fields) && self.is_worth_draining();
         let pool = &self.pool;
         self.stays = self
             .sender
@@ -375,7 +376,7 @@ impl Connection {
         if !self.receiver.is_in_content() {
             return;
         }
-        if self.is_content_unsure() || self.receiver.content_left() > self.limits.drain_len_max {
+        if self.is_content_unsure() || !self.is_worth_draining() {
             self.stays = false;
             self.receiver.close();
         } else {
@@ -571,6 +572,12 @@ impl Connection {
     #[inline]
     fn is_content_unsure(&self) -> bool {
         self.expects_continue && self.receiver.is_in_content()
+    }
+
+    /// Whether what is to come of the content is short enough to be read for nothing.
+    #[inline]
+    fn is_worth_draining(&self) -> bool {
+        !self.receiver.is_in_content() || self.receiver.content_left() <= self.limits.drain_len_max
     }
 
     /// Throws away content that nobody wants.
