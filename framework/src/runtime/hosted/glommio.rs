@@ -2,8 +2,8 @@
 //!
 //! What must hold: glommio polls I/O when no task is ready, so a shard that goes on lets a timer of
 //! glommio's fire in between; its preemption timer never fires, since glommio then goes to sleep
-//! with tasks ready. It tries a receive or send at once and waits for readiness otherwise, so no memory
-//! is lent out and an idle connection holds none.
+//! with tasks ready. It tries a receive or send at once and waits for readiness otherwise, so no
+//! memory is lent out and an idle connection holds none.
 
 use std::future::poll_fn;
 use std::io;
