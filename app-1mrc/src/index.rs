@@ -3,8 +3,8 @@
 //! Extendible hashing: a directory points to segments of [`SLOT_COUNT`] slots by the leading bits
 //! of the tag. A full segment is split in two by its next bit, which moves a few hundred slots. A
 //! directory doubles when a segment is deeper than it, so it ends at [`ROOT_DEPTH_MAX`] bits:
-//! below, each of its entries grows a directory of its own. So the worst insertion hardly grows with
-//! the table: at ten million entries no directory but the first has more than a few dozen.
+//! below, each of its entries grows a directory of its own. So the worst insertion hardly grows
+//! with the table: at ten million entries no directory but the first has more than a few dozen.
 //!
 //! What must hold: tags are evenly spread (a keyed hash); a slot holds its whole tag, so that a
 //! split needs no name; a segment always has empty slots, so that every search ends.

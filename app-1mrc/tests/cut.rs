@@ -15,7 +15,7 @@ use app_1mrc::union::{Ask, Receipt, Union};
 use app_1mrc::users::Full;
 use random::Random;
 
-/// The first, which counts in the union, and two others, so that every pair of prefixes can be tried.
+/// The first, which counts in the union, and two others: so every pair of prefixes can be tried.
 const SHARD_COUNT: usize = 3;
 
 /// What the model remembers of an event. Values are small whole numbers, so sums are exact.

@@ -200,7 +200,8 @@ fn driver() -> DriverChoice {
     match std::env::var("SUNSTAR_DRIVER").as_deref() {
         Err(_) | Ok("auto") => DriverChoice::Auto,
         Ok("uring") => DriverChoice::Uring,
-        Ok(other) => panic!("SUNSTAR_DRIVER={other}: auto or uring"),
+        Ok("epoll") => DriverChoice::Epoll,
+        Ok(other) => panic!("SUNSTAR_DRIVER={other}: auto, uring or epoll"),
     }
 }
 

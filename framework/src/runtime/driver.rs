@@ -74,9 +74,7 @@ impl Driver {
     pub(crate) fn take_host(&mut self) -> Option<Host> {
         match self {
             Driver::Hosted(hosted) => hosted.take_host(),
-            Driver::Uring(_) | Driver::Epoll(_) => None,
-            #[cfg(feature = "sim")]
-            Driver::Sim(_) => None,
+            _ => None,
         }
     }
 
@@ -112,8 +110,7 @@ impl Driver {
     #[inline]
     pub(crate) fn reap_done(&mut self, sink: impl FnMut(Completion)) {
         match self {
-            // A ring starts nothing before it is entered.
-            // And a host has its turn in any case.
+            // A ring starts nothing before it is entered, and a host has its turn in any case.
             Driver::Uring(_) | Driver::Hosted(_) => {}
             Driver::Epoll(epoll) => epoll.reap_done(sink),
             #[cfg(feature = "sim")]

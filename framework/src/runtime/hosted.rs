@@ -43,7 +43,7 @@ use line::{Alarm, Line, Relay, Sending, remember, wake};
 /// The most that one receive brings, in bytes.
 const RECEIVE_MAX: usize = 4096;
 /// How often the host may run before the end of a shard no longer waits for its tasks.
-const SETTLE_TRIES: usize = 100_000;
+const SETTLE_TRIES: usize = 10_000;
 /// How often the host runs once its tasks have ended: their operations are cancelled in the first
 /// of these turns and their descriptors closed in the second.
 const SETTLE_TURNS: usize = 3;

@@ -171,8 +171,8 @@ impl Validators {
     }
 
     /// Whether a `Range` counts: there is no `If-Range`, or it names this very state (RFC 9110
-    /// section 13.1.5). A date names no state that is known by a weak tag: then two states may share
-    /// it.
+    /// section 13.1.5). A date names no state that is known by a weak tag: two states may share it
+    /// then.
     pub fn allows_range(&self, request: &Request) -> bool {
         let Some(value) = request.field(&header::IF_RANGE) else {
             return true;

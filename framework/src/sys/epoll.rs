@@ -107,8 +107,17 @@ impl Epoll {
     }
 
     /// Watches a descriptor. If it is ready already, that is reported.
+    ///
+    /// Closing a descriptor does not end the watch while another one is open of the same file
+    /// (epoll(7), question 6), such as a copy of a listener: then a new copy under the old number
+    /// is watched already, for somebody who is gone, and the watch is taken over.
     pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
+        match self.control(libc::EPOLL_CTL_ADD, fd, token, interest) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                self.modify(fd, token, interest)
+            }
+            added => added,
+        }
     }
 
     /// Watches for something else from now on. If it is ready already, that is reported.

@@ -88,6 +88,9 @@ async fn play(script: &Script, handled: &Handled, losses: bool) {
     let played = answers.play(script, &mut peer).await;
     let may_break = peer.is_injured() || script.resets;
     assert!(losses || !peer.is_injured(), "injured without a loss");
+    if peer.is_injured() && answers.are_refusal() {
+        return;
+    }
     for (answer, id) in answers.all.iter().zip(&script.ids) {
         let times = handled[*id].load(Ordering::Relaxed);
         assert_eq!(times, 1, "request {id} was answered ({answer:?})");
@@ -122,6 +125,11 @@ struct Answers {
 }
 
 impl Answers {
+    /// Whether the server has said that it has no descriptor left.
+    fn are_refusal(&self) -> bool {
+        self.all.first().is_some_and(|answer| answer.status == 503)
+    }
+
     async fn play(&mut self, script: &Script, peer: &mut Peer) -> io::Result<()> {
         for step in &script.steps {
             match step {
@@ -196,6 +204,9 @@ async fn ask_total() -> Option<String> {
         Ok(()) => answers.wait(&mut peer, 1).await,
         broken => broken,
     };
+    if peer.is_injured() && answers.are_refusal() {
+        return None;
+    }
     let answer = answers.all.pop();
     assert!(
         peer.is_injured() || asked.is_ok() && answer.is_some(),

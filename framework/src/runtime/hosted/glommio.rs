@@ -1,8 +1,9 @@
 //! A shard inside glommio, on glommio's rings.
 //!
-//! What must hold: glommio polls I/O only when no task is ready or its preemption timer has fired,
-//! so that timer is short; it tries a receive or send at once and waits for readiness otherwise, so
-//! no memory is lent out and an idle connection holds none.
+//! What must hold: glommio polls I/O when no task is ready, so a shard that goes on lets a timer of
+//! glommio's fire in between; its preemption timer never fires, since glommio then goes to sleep
+//! with tasks ready. It tries a receive or send at once and waits for readiness otherwise, so no
+//! memory is lent out and an idle connection holds none.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,8 +24,10 @@ use super::{Parts, RECEIVE_MAX, Work};
 use crate::runtime::op::{OpId, Outcome};
 use crate::sys::host;
 
-/// How long tasks may keep glommio from its I/O.
-const PREEMPT_TIMER: Duration = Duration::from_micros(250);
+/// How long tasks may run before glommio takes over: for ever, as a shard gives way by itself.
+const PREEMPT_TIMER: Duration = Duration::from_hours(24);
+/// How long a shard that goes on lets glommio poll its I/O: as short as a timer can be.
+const BREATH: Duration = Duration::from_micros(1);
 /// The memory that glommio registers for files, of which we use none.
 const FILE_MEMORY: usize = 64 * 1024;
 /// How many receives a connection may have in a row before others get theirs.
@@ -59,7 +62,7 @@ fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
         Work::Clock => {
             spawn_local(async move { line.serve(keep_time(&line.shared, Timer::new)).await })
         }
-        Work::Relay => spawn_local(async move { relay(&line.shared).await }),
+        Work::Relay => spawn_local(async move { relay(&line.shared, || Timer::new(BREATH)).await }),
     };
     task.detach();
     Ok(())

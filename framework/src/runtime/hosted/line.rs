@@ -268,26 +268,31 @@ impl Relay {
         wake(&self.task);
     }
 
+    /// Waits until it is asked, or has ended: `false`.
+    async fn asked(&self) -> bool {
+        poll_fn(|context| {
+            remember(&self.task, context);
+            match (self.ended.get(), self.asked.take()) {
+                (true, _) => Poll::Ready(false),
+                (false, true) => Poll::Ready(true),
+                (false, false) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     pub(super) fn end(&self) {
         self.ended.set(true);
         wake(&self.task);
     }
 }
 
-/// The task of a [`Relay`].
-pub(super) async fn relay(shared: &Shared) {
-    let relay = &shared.relay;
-    poll_fn(|context| {
-        remember(&relay.task, context);
-        if relay.ended.get() {
-            return Poll::Ready(());
-        }
-        if relay.asked.take() {
-            wake(&shared.shard);
-        }
-        Poll::Pending
-    })
-    .await;
+/// The task of a [`Relay`]. `between` gives the host the time that it needs for its I/O.
+pub(super) async fn relay<S: Future>(shared: &Shared, between: impl Fn() -> S) {
+    while shared.relay.asked().await {
+        between().await;
+        wake(&shared.shard);
+    }
 }
 
 /// Remembers the waker of whoever waits, without a clone when it is the same as before.

@@ -4,7 +4,7 @@
 //! a loop for as long as that wakes itself and meanwhile does no I/O; an accept is cancelled and
 //! awaited, never dropped, since a dropped one may have accepted.
 
-use std::future::{Future, poll_fn};
+use std::future::{poll_fn, ready};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::pin;
@@ -76,7 +76,7 @@ fn spawn(work: Work, line: Rc<Line>, mode: Mode) -> io::Result<()> {
             ::monoio::spawn(async move { line.serve(keep_time(&line.shared, sleep)).await });
         }
         Work::Relay => {
-            ::monoio::spawn(async move { relay(&line.shared).await });
+            ::monoio::spawn(async move { relay(&line.shared, || ready(())).await });
         }
     }
     Ok(())

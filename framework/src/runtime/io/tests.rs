@@ -287,9 +287,12 @@ fn a_starved_receive_is_fed_by_the_driver_and_keeps_its_bytes_in_order() {
     assert!(bench.receive_all(bulk) == pattern(60_000));
     bench.io.close(bulk);
     let counters = bench.io.driver.counters();
-    assert!(
-        counters.starved > 0 && counters.unbuffered > 0,
-        "{counters:?}: nothing was tested"
+    // Only a ring has buffers that can run out.
+    let has_starved = counters.starved > 0 && counters.unbuffered > 0;
+    assert_eq!(
+        has_starved,
+        bench.io.driver.name() == "uring",
+        "{counters:?}"
     );
     bench.quiesce();
 }
@@ -405,10 +408,12 @@ fn a_connection_that_brings_much_lets_others_have_their_turn() {
             }
         });
     assert!(came, "the small one has not come");
-    assert!(
-        before <= 33 * 1024,
-        "{before} bytes of the other came first"
-    );
+    // 33 buffers of the kernel's on a ring; what may wait for its reader on epoll.
+    let most = match bench.io.driver.name() {
+        "uring" => 33 * 1024,
+        _ => RECEIVED_MAX,
+    };
+    assert!(before <= most, "{before} bytes of the other came first");
     bench.io.close(bulk);
     bench.io.close(small);
     bench.quiesce();

@@ -177,9 +177,9 @@ fn is_text(media_type: &[u8]) -> bool {
         || essence.ends_with(b"+xml")
 }
 
-/// Has a 304 say what the 200 said that it stands for (RFC 9110 section 15.4.5): a cache that kept a
-/// coded response knows it by the weak tag, and would not take a strong one for the same (RFC 9111
-/// section 4.3.4).
+/// Has a 304 say what the 200 said that it stands for (RFC 9110 section 15.4.5): a cache that kept
+/// a coded response knows it by the weak tag, and would not take a strong one for the same (RFC
+/// 9111 section 4.3.4).
 fn revalidate(fields: &mut Fields, knows_weak: bool) {
     fields.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     if knows_weak {

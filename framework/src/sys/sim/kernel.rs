@@ -260,6 +260,11 @@ impl Kernel {
         file.unwrap_or_else(|| panic!("EBADF: descriptor {number} is not open"))
     }
 
+    /// What descriptors refer to.
+    pub(super) fn open_files(&self) -> Vec<FileId> {
+        self.descriptors.iter().flatten().copied().collect()
+    }
+
     /// Closes a number. The file lives on while an operation holds it.
     ///
     /// # Panics

@@ -48,6 +48,8 @@ pub(super) struct Stream {
     pub(super) error: Option<i32>,
     /// Broken: nothing goes in or out any more.
     pub(super) dead: bool,
+    /// Its process has read of it.
+    touched: bool,
     /// A fault was injected, or the connection was refused: its peer cannot expect anything.
     pub(super) injured: bool,
     /// Operations that wait for something to change.
@@ -69,6 +71,7 @@ impl Stream {
             shut: false,
             error: None,
             dead: false,
+            touched: false,
             injured: false,
             waiting: Vec::new(),
             waker: None,
@@ -247,6 +250,15 @@ impl Kernel {
         }
     }
 
+    /// No descriptor is left: what was accepted and not yet looked at may be turned away.
+    pub(super) fn injure_untouched(&mut self) {
+        for file in self.open_files() {
+            if self.stream(file).is_some_and(|stream| !stream.touched) {
+                self.injure_other(file);
+            }
+        }
+    }
+
     pub(super) fn break_now(&mut self, file: FileId) {
         let Some(stream) = self.stream(file) else {
             return;
@@ -348,6 +360,7 @@ impl Kernel {
         let Some(stream) = self.stream(at) else {
             return Vec::new();
         };
+        stream.touched = true;
         let len = len.min(stream.received.len());
         let bytes = stream.received.drain(..len).collect();
         if let Some(other) = stream.other {

@@ -79,6 +79,9 @@ pub(crate) struct Socket {
 
 fn numbered(kernel: &mut Kernel, file: FileId) -> io::Result<Socket> {
     let number = kernel.assign(file);
+    if number.is_none() {
+        kernel.injure_untouched();
+    }
     let number = number.ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
     Ok(Socket { number })
 }
