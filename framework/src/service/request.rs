@@ -133,8 +133,8 @@ impl Request {
         self.head.field(name)
     }
 
-    /// The whole content; empty if there is none. If the request is not whole, that part of it which
-    /// came with the head.
+    /// The whole content; empty if there is none. If the request is not whole, that part of it
+    /// which came with the head.
     #[inline]
     pub fn content(&self) -> &Buf {
         &self.content
