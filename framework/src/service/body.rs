@@ -65,9 +65,9 @@ impl Body {
     pub(super) fn new(here: Buf, inflow: Option<Rc<Inflow>>) -> Body {
         Body {
             here,
-            inflow,
             read: 0,
-            max: u64::MAX,
+            max: inflow.as_ref().map_or(u64::MAX, |it| it.max()),
+            inflow,
             trailers: Trailers::default(),
         }
     }
