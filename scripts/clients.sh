@@ -79,6 +79,8 @@ h2load_stats() {
 
 client curl curl_stats
 client curl-echo curl_echo
+go build -o "$tmp/go-stream" scripts/clients/stream/main.go
+client go-echo "$tmp/go-stream" -url "$echo" -mib "$mib"
 client aiohttp-echo python3 scripts/clients/stream.py "$echo" "$mib"
 client wrk wrk_events
 client h2load h2load_stats

@@ -33,7 +33,8 @@ fn every_test_that_the_page_names_exists() {
     }
     let page = fs::read_to_string(root.join("docs/manual/conformance.md")).unwrap();
     let mut named = 0;
-    let rows = page
+    let (binding, _) = page.split_once("## Not applicable").unwrap();
+    let rows = binding
         .lines()
         .filter(|line| line.starts_with("| ") && line.ends_with("` |"));
     for row in rows {

@@ -1,8 +1,8 @@
 //! [`Body`]: the content of a request, piece by piece as it comes; [`BodyError`]: why it does not.
 //!
-//! What must hold: what was not asked for is not read from the connection, so a handler that is slow
-//! holds its peer back and nothing piles up; a body that is dropped early leaves nothing behind that
-//! the next request could be taken for.
+//! What must hold: what was not asked for is not read from the connection, so a handler that is
+//! slow holds its peer back and nothing piles up; a body that is dropped early leaves nothing
+//! behind that the next request could be taken for.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,9 +22,9 @@ use crate::sharded::Sharded;
 /// reads at its own pace: as long as it does not ask for more, the peer is held back.
 ///
 /// There is no limit to its length unless [`limited`](Body::limited) or
-/// [`Limits::stream_len_max`](crate::http::Limits::stream_len_max) sets one. A peer that is too slow
-/// ends it with an error; time that the handler takes does not count. A peer that waits for a 100
-/// gets it when content is first asked for (RFC 9110 section 10.1.1).
+/// [`Limits::stream_len_max`](crate::http::Limits::stream_len_max) sets one. A peer that is too
+/// slow ends it with an error; time that the handler takes does not count. A peer that waits for a
+/// 100 gets it when content is first asked for (RFC 9110 section 10.1.1).
 ///
 /// Content that is not read when the answer ends is thrown away if it is short, and otherwise the
 /// connection closes. A body that was moved into a task of its own ends with an error then.
@@ -53,7 +53,9 @@ pub struct Body {
     here: Buf,
     /// Where the rest comes from, unless that was all.
     inflow: Option<Rc<Inflow>>,
-    /// How much more may be read.
+    /// How much was read.
+    read: u64,
+    /// How much may be read in all.
     max: u64,
     trailers: Trailers,
 }
@@ -63,8 +65,9 @@ impl Body {
     pub(super) fn new(here: Buf, inflow: Option<Rc<Inflow>>) -> Body {
         Body {
             here,
+            read: 0,
+            max: inflow.as_ref().map_or(u64::MAX, |it| it.max()),
             inflow,
-            max: u64::MAX,
             trailers: Trailers::default(),
         }
     }
@@ -72,8 +75,8 @@ impl Body {
     /// The next bytes, as they came: never empty. `None` at the end.
     ///
     /// # Errors
-    /// When the peer broke the protocol, went away, was too slow, or sent more than the limit. It is
-    /// the last that comes.
+    /// When the peer broke the protocol, went away, was too slow, or sent more than the limit. It
+    /// is the last that comes.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -86,7 +89,7 @@ impl Body {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Buf, BodyError>>> {
-        if matches!(self.length(), Length::Known(len) if len > self.max) {
+        if matches!(self.length(), Length::Known(len) if len > self.max - self.read) {
             return Poll::Ready(Some(Err(self.refuse())));
         }
         if !self.here.is_empty() {
@@ -126,7 +129,10 @@ impl Body {
     /// at once if the peer has said its length.
     #[must_use]
     pub fn limited(mut self, max: u64) -> Body {
-        self.max = max;
+        self.max = self.max.min(self.read.saturating_add(max));
+        if let Some(inflow) = &self.inflow {
+            inflow.limit(self.max);
+        }
         self
     }
 
@@ -138,22 +144,22 @@ impl Body {
     ///
     /// # Errors
     /// As [`next`](Body::next).
-    pub async fn collect(mut self, max: u64) -> Result<Buf, BodyError> {
-        self.max = self.max.min(max);
-        let pool = self.inflow.as_ref().map(|inflow| {
+    pub async fn collect(self, max: u64) -> Result<Buf, BodyError> {
+        let mut body = self.limited(max);
+        let pool = body.inflow.as_ref().map(|inflow| {
             inflow.gather();
             inflow.pool().clone()
         });
-        let Some(first) = self.next().await.transpose()? else {
+        let Some(first) = body.next().await.transpose()? else {
             return Ok(Buf::new());
         };
-        let (Some(second), Some(pool)) = (self.next().await.transpose()?, pool) else {
+        let (Some(second), Some(pool)) = (body.next().await.transpose()?, pool) else {
             return Ok(first);
         };
         let mut all = pool.buffer(2 * (first.len() + second.len()));
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
-        while let Some(piece) = self.next().await {
+        while let Some(piece) = body.next().await {
             all.extend_from_slice(&piece?);
         }
         Ok(all.freeze())
@@ -161,13 +167,11 @@ impl Body {
 
     /// Lets a piece pass that stays within the limit.
     fn count(&mut self, piece: Buf) -> Result<Buf, BodyError> {
-        match self.max.checked_sub(piece.len() as u64) {
-            Some(max) => {
-                self.max = max;
-                Ok(piece)
-            }
-            None => Err(self.refuse()),
+        self.read = self.read.saturating_add(piece.len() as u64);
+        if self.read > self.max {
+            return Err(self.refuse());
         }
+        Ok(piece)
     }
 
     /// Reads nothing more, since it is too long.

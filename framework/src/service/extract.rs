@@ -41,15 +41,15 @@ use crate::sharded::Sharded;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken out of a request to a router whose state is `{T}`",
     label = "not an argument of a handler",
-    note = "`Path`, `Query`, `Json`, `Bytes`, `Body`, `String`, `Method` and `Sharded<{T}>` can; implement \
-            `FromRequest` for a type of your own"
+    note = "`Path`, `Query`, `Json`, `Bytes`, `Body`, `String`, `Method` and `Sharded<{T}>` can; \
+            implement `FromRequest` for a type of your own"
 )]
 pub trait FromRequest<T>: Sized {
     /// What is answered when the request does not hold it.
     type Rejection: IntoResponse;
 
-    /// Whether it reads the content by itself, as [`Body`](super::Body) does. A handler with such an
-    /// argument starts when the head is there; one without gets its content whole.
+    /// Whether it reads the content by itself, as [`Body`](super::Body) does. A handler with such
+    /// an argument starts when the head is there; one without gets its content whole.
     const STREAMS: bool = false;
 
     /// Takes it out of the request, or says why that cannot be done.

@@ -16,6 +16,8 @@ pub(crate) struct Inflow {
     pool: Pool,
     /// The longest content that is gathered for a handler which does not read by itself.
     gather_max: Cell<u64>,
+    /// The longest content that the reader takes.
+    max: Cell<u64>,
     /// Whether the reader wants the content as a whole.
     is_gathered: Cell<bool>,
     is_taken: Cell<bool>,
@@ -49,6 +51,7 @@ impl Inflow {
         Rc::new(Inflow {
             pool,
             gather_max: Cell::new(gather_max),
+            max: Cell::new(u64::MAX),
             is_gathered: Cell::new(false),
             is_taken: Cell::new(false),
             flow: RefCell::new(Flow {
@@ -74,6 +77,11 @@ impl Inflow {
     /// Whether the reader wants the content as a whole.
     pub(crate) fn is_gathered(&self) -> bool {
         self.is_gathered.get()
+    }
+
+    /// The longest content that the reader takes.
+    pub(crate) fn max(&self) -> u64 {
+        self.max.get()
     }
 
     /// Passes a piece on, which is wanted.
@@ -121,6 +129,11 @@ impl Inflow {
 
     pub(super) fn set_gather_max(&self, max: u64) {
         self.gather_max.set(max);
+    }
+
+    /// Wants no content that is longer, so that its end need not be waited for.
+    pub(super) fn limit(&self, max: u64) {
+        self.max.set(max);
     }
 
     /// Wants the content as a whole from here on.

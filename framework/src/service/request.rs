@@ -82,12 +82,13 @@ impl Request {
         is_free.then(|| Body::new(self.content.clone(), self.inflow.clone()))
     }
 
-    /// Sets the longest content that is gathered for this request, in the place of
-    /// [`Limits::content_len_max`](crate::http::Limits::content_len_max). Does nothing when the
-    /// content is here already.
+    /// Sets the longest content that is read for this request: gathered, in the place of
+    /// [`Limits::content_len_max`](crate::http::Limits::content_len_max), or piece by piece. Does
+    /// nothing when the content is here already.
     pub fn limit_content(&mut self, max: u64) {
         if let Some(inflow) = &self.inflow {
             inflow.set_gather_max(max);
+            inflow.limit(max);
         }
     }
 
@@ -133,8 +134,8 @@ impl Request {
         self.head.field(name)
     }
 
-    /// The whole content; empty if there is none. If the request is not whole, that part of it which
-    /// came with the head.
+    /// The whole content; empty if there is none. If the request is not whole, that part of it
+    /// which came with the head.
     #[inline]
     pub fn content(&self) -> &Buf {
         &self.content

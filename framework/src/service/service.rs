@@ -39,7 +39,7 @@ impl Reply {
     }
 
     /// Answers with what `answer` makes of the request once its content is whole, or refuses the
-    /// content. Costs a future, so a request that [is whole](Request::is_whole) should not come here.
+    /// content. Costs a future, which a request that [is whole](Request::is_whole) need not pay.
     pub fn gather(request: Request, answer: impl FnOnce(Request) -> Reply + 'static) -> Reply {
         Reply::later(async move {
             let pool = request.pool().clone();

@@ -1,8 +1,8 @@
 //! [`Streamed`]: the content of a response that comes piece by piece; [`generate`]: makes one of an
 //! `async` function.
 //!
-//! What must hold: a piece is asked for only when the connection has room for it; a stream that ends
-//! in an error never looks like one that ended well.
+//! What must hold: a piece is asked for only when the connection has room for it; a stream that
+//! ends in an error never looks like one that ended well.
 
 use std::cell::RefCell;
 use std::error::Error;

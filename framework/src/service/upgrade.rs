@@ -1,5 +1,5 @@
-//! [`Upgrade`]: a request's offer to go on with another protocol; [`Upgraded`]: the connection after
-//! that.
+//! [`Upgrade`]: a request's offer to go on with another protocol; [`Upgraded`]: the connection
+//! after that.
 //!
 //! What must hold: the connection changes hands only when the whole request was read, the peer has
 //! offered it, and the head that says so is on its way; whatever the peer sent early comes first in

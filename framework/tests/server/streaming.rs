@@ -6,6 +6,7 @@ use std::time::Duration;
 use sunstar::http::{Fields, HeaderName, HeaderValue, Limits, header};
 use sunstar::mem::Buf;
 use sunstar::server::Config;
+use sunstar::service::layers::ContentLimit;
 use sunstar::service::{Body, BodyError, Bytes, Outflow, Response, generate};
 use sunstar::{Router, Service, Sharded, StatusCode};
 
@@ -461,5 +462,39 @@ fn a_service_of_ones_own_may_read_or_gather() {
         assert_eq!(server.connect().post("/", "x").content, "x");
         client.send("5\r\ndefgh\r\n0\r\n\r\n");
         assert_eq!(client.answer().unwrap().content, content);
+    }
+}
+
+#[test]
+fn the_limit_of_a_layer_holds_for_chunks_whoever_reads_them() {
+    let make = |_| {
+        Router::new(())
+            .post("/count", count)
+            .post("/whole", whole)
+            .layer(ContentLimit::new(10))
+    };
+    let server = start_with(config(1), make);
+    for target in ["/count", "/whole"] {
+        for (last, status) in [("5\r\n56789\r\n", 200), ("6\r\n56789X\r\n", 413)] {
+            let mut client = server.connect();
+            client.send(chunked(target, "5\r\n01234\r\n"));
+            client.send(format!("{last}0\r\n\r\n"));
+            assert_eq!(client.answer().unwrap().status, status, "{target} {last}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_is_announced_to_be_too_long_is_not_waited_for() {
+    let server = start();
+    for chunks in [
+        "b\r\n0123",
+        "5\r\n01234\r\n6\r\n",
+        "FFFFFFFFFFFFFFFE\r\nhello\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(chunked("/limited", chunks));
+        assert_eq!(client.answer().unwrap().status, 413, "{chunks}");
+        assert!(client.is_closed());
     }
 }

@@ -96,6 +96,11 @@ impl Decoder {
         Ok(Step::Empty)
     }
 
+    /// How long the content is at least, by the chunks that have begun.
+    pub(super) fn announced_len(&self) -> u64 {
+        self.content_len
+    }
+
     fn take_data(&mut self, input: &mut Buf) -> Buf {
         let here = u64::try_from(input.len()).expect("a length fits 64 bits");
         let data = match usize::try_from(self.left) {

@@ -504,8 +504,10 @@ impl Connection {
         self.requests_left -= 1;
         self.stays =
             terms.keeps_alive && !self.is_closing && !asked.is_connect && self.requests_left > 0;
-        self.is_streamed = false;
-        self.earned = Duration::ZERO;
+        if self.receiver.is_in_content() {
+            self.is_streamed = false;
+            self.earned = Duration::ZERO;
+        }
         self.expects_continue = terms.expects_continue;
         // A request that waited behind another begins when that one was answered.
         self.since = self.now.max(self.since);

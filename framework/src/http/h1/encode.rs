@@ -118,8 +118,8 @@ pub(super) fn chunk_size(out: &mut BufMut, len: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What no trailer may say, since it comes too late or concerns the message itself (RFC 9110 section
-/// 6.5.1).
+/// What no trailer may say, since it comes too late or concerns the message itself (RFC 9110
+/// section 6.5.1).
 const NOT_IN_TRAILERS: [http::HeaderName; 12] = [
     AUTHORIZATION,
     CACHE_CONTROL,

@@ -155,12 +155,14 @@ impl Receiver {
     /// Goes on to the content of the request whose head was read, at most so long.
     #[inline]
     pub(super) fn expect_content(&mut self, content_max: u64) {
-        self.content_max = content_max;
         self.state = match self.terms.framing {
             Framing::Sized(0) => State::End,
             Framing::Sized(len) => State::Sized(len),
             Framing::Chunked => State::Chunked(Decoder::default()),
         };
+        if self.is_in_content() {
+            self.content_max = content_max;
+        }
     }
 
     /// Sets another limit for the content at hand.
@@ -208,6 +210,10 @@ impl Receiver {
                 }
                 State::Head | State::Whole | State::Closed => return Ok(None),
                 State::Sized(left) if *left > self.content_max => {
+                    return Err(Error::ContentTooLong);
+                }
+                // Its chunk may have begun before the limit was set.
+                State::Chunked(decoder) if decoder.announced_len() > self.content_max => {
                     return Err(Error::ContentTooLong);
                 }
                 State::Sized(_) | State::Chunked(_) | State::Trailer => {}

@@ -113,6 +113,8 @@ impl<S: Service> Session<S> {
         if !inflow.is_gathered() {
             self.connection.stream_content();
         }
+        let max = self.shared.limits.stream_len_max.min(inflow.max());
+        self.connection.limit_content(max);
         let end = match self.connection.poll_event() {
             Some(Event::Content(piece)) => {
                 inflow.put(piece);

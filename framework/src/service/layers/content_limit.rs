@@ -5,9 +5,9 @@ use crate::service::{Layer, Next, Reply, Request, Response};
 
 /// Refuses content that is longer than a limit with 413 (RFC 9110 section 15.5.14).
 ///
-/// The server's own limit ([`Limits::content_len_max`](crate::http::Limits::content_len_max)) comes
-/// first and is for all routes: set that to the most that any route takes, and this to what most
-/// routes take.
+/// It takes the place of the server's own limit,
+/// [`Limits::content_len_max`](crate::http::Limits::content_len_max), where that is asked after it,
+/// and holds for a [`Body`](crate::service::Body) as well.
 #[derive(Clone, Copy, Debug)]
 pub struct ContentLimit {
     len_max: u64,
@@ -30,10 +30,12 @@ impl ContentLimit {
 
 impl Layer for ContentLimit {
     #[inline]
-    fn call(&self, request: Request, next: &Next) -> Reply {
+    fn call(&self, mut request: Request, next: &Next) -> Reply {
         if self.is_exceeded(&request) {
             return Response::new(StatusCode::PAYLOAD_TOO_LARGE).into();
         }
+        // What is still to come may have no length.
+        request.limit_content(self.len_max);
         next.call(request)
     }
 }
