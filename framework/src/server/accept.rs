@@ -3,7 +3,7 @@
 //!
 //! What must hold: a connection that was accepted is served by one shard, or told that it is not;
 //! the shard that accepted it is responsible until another has taken it; a shard that stalls keeps
-//! none waiting, neither in its listen queue nor on the way to it.
+//! none waiting, neither in its listen queue nor on the way to it; a shard that is full says so.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::balance::Balance;
+use super::refuse::{Full, REFUSED_MAX};
 use super::session::{Session, Shared};
 use super::shutdown::{Listener, Phase};
 use crate::net::{TcpListener, TcpStream};
@@ -106,8 +107,27 @@ impl Connections {
     }
 }
 
+/// Where the fresh connections of one shard go: to its own sessions, or to those that refuse them.
+pub(super) struct Doors<S> {
+    pub(super) shared: Rc<Shared<S>>,
+    pub(super) refusing: Rc<Shared<Full>>,
+}
+
+impl<S> Doors<S> {
+    /// Ready when there is room for a connection, be it to refuse it.
+    fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        let (serving, refusing) = (&self.shared.connections, &self.refusing.connections);
+        let room = serving.poll_below(serving.max, context);
+        if room.is_ready() {
+            return room;
+        }
+        refusing.poll_below(REFUSED_MAX, context)
+    }
+}
+
 /// Accepts until the server stops. Connections that wait to be accepted at that moment are served.
-pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Shared<S>>) {
+pub(super) async fn accept<S: Service>(mut listener: TcpListener, doors: Rc<Doors<S>>) {
+    let shared = &doors.shared;
     let mut stop = Listener::new(&shared.shutdown);
     let mut backoff = BACKOFF_MIN;
     // Given up when no other descriptor is left, so that those who wait can be told.
@@ -115,9 +135,7 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
     loop {
         let next = poll_fn(|context| {
             stop.listen(context);
-            let room = shared
-                .connections
-                .poll_below(shared.connections.max, context);
+            let room = doors.poll_room(context);
             if room.is_pending() {
                 listener.pause();
             }
@@ -138,7 +156,7 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
                     continue;
                 }
                 backoff = BACKOFF_MIN;
-                take_up(descriptor, &shared);
+                take_up(descriptor, &doors);
             }
             Some(Err(error)) => {
                 shared.counters.count_accept_error();
@@ -154,7 +172,7 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, shared: Rc<Sha
         }
     }
     for descriptor in rest(&mut listener).await {
-        take_up(descriptor, &shared);
+        take_up(descriptor, &doors);
     }
     listener.stop();
 }
@@ -201,14 +219,20 @@ async fn within<F: Future>(timeout: Duration, mut future: Pin<&mut F>) -> Option
 }
 
 /// Gives a fresh connection to the shard that is to serve it.
-fn take_up<S: Service>(descriptor: Descriptor, shared: &Rc<Shared<S>>) {
+fn take_up<S: Service>(descriptor: Descriptor, doors: &Doors<S>) {
+    let shared = &doors.shared;
     let Connections { balance, shard, .. } = &shared.connections;
-    shared.connections.arrived();
     if shared.shutdown.phase() >= Phase::Draining {
         balance.add(*shard);
+        shared.connections.arrived();
         return serve(descriptor, shared);
     }
     let to = balance.choose(*shard);
+    if to == *shard && balance.is_over(*shard) {
+        balance.remove(*shard);
+        return refuse(descriptor, doors);
+    }
+    shared.connections.arrived();
     if to == *shard {
         return serve(descriptor, shared);
     }
@@ -220,6 +244,16 @@ fn serve<S: Service>(descriptor: Descriptor, shared: &Rc<Shared<S>>) {
     shared.counters.count_accepted();
     let session = Session::new(TcpStream::open(descriptor), Rc::clone(shared));
     runtime::spawn(session).detach();
+}
+
+/// Lets a connection ask, and answers that there is no room for it.
+#[cold]
+fn refuse<S: Service>(descriptor: Descriptor, doors: &Doors<S>) {
+    let refusing = &doors.refusing.connections;
+    doors.shared.counters.count_refused();
+    refusing.balance.add(refusing.shard);
+    refusing.arrived();
+    serve(descriptor, &doors.refusing);
 }
 
 /// A connection between two shards: whichever takes it out first serves it.
@@ -273,8 +307,9 @@ fn take_in<S: Service>(parcel: &Parcel, shared: &Rc<Shared<S>>) {
 /// does not accept is accepted here. `listeners` are those of all shards.
 pub(super) async fn relieve<S: Service>(
     listeners: impl AsRef<[Vec<Descriptor>]>,
-    shared: Rc<Shared<S>>,
+    doors: Rc<Doors<S>>,
 ) {
+    let shared = &doors.shared;
     let count = listeners.as_ref().len();
     let mut other = shared.connections.shard;
     let mut stop = Listener::new(&shared.shutdown);
@@ -293,13 +328,14 @@ pub(super) async fn relieve<S: Service>(
             other = (other + 1) % count;
         }
         for listener in &listeners.as_ref()[other] {
-            accept_waiting(listener, &shared).await;
+            accept_waiting(listener, &doors).await;
         }
     }
 }
 
 /// Accepts what waits at this moment on a listener of another shard.
-async fn accept_waiting<S: Service>(listener: &Descriptor, shared: &Rc<Shared<S>>) {
+async fn accept_waiting<S: Service>(listener: &Descriptor, doors: &Doors<S>) {
+    let shared = &doors.shared;
     let room = shared.connections.open.get() < shared.connections.max;
     let Some(copy) = listener.try_clone().ok().filter(|_| room) else {
         return;
@@ -310,9 +346,9 @@ async fn accept_waiting<S: Service>(listener: &Descriptor, shared: &Rc<Shared<S>
     runtime::yield_now().await;
     runtime::yield_now().await;
     if let Poll::Ready(Ok(descriptor)) = first {
-        take_up(descriptor, shared);
+        take_up(descriptor, doors);
     }
     for descriptor in rest(&mut listener).await {
-        take_up(descriptor, shared);
+        take_up(descriptor, doors);
     }
 }

@@ -87,6 +87,11 @@ impl Balance {
         self.shards[shard].open.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether a shard has more connections than it may.
+    pub(super) fn is_over(&self, shard: usize) -> bool {
+        self.shards[shard].open.load(Ordering::Relaxed) > self.max
+    }
+
     /// Notes whether a shard answers.
     pub(super) fn set_stalled(&self, shard: usize, stalled: bool) {
         self.shards[shard].stalled.store(stalled, Ordering::Relaxed);

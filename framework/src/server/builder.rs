@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 
-use super::accept::{Connections, accept, relieve};
-use super::balance::{Balance, max_to_mean};
+use super::accept::{Connections, Doors, accept, relieve};
+use super::balance::{Accept, Balance, max_to_mean};
 use super::config::Config;
 use super::counters::Counters;
+use super::refuse::{self, REFUSED_MAX};
 use super::session::Shared;
 use super::shutdown::{Phase, Shutdown};
 use super::standing::Standing;
@@ -221,6 +222,8 @@ struct Plan {
     config: Config,
     placement: Placement,
     balance: Arc<Balance>,
+    /// Of the connections that are being refused.
+    refused: Arc<Balance>,
     /// The listeners of all shards once more, by shard, so that they can help each other out.
     listeners: Vec<Vec<Descriptor>>,
     /// By shard; each takes its own out, so that a listener ends with its shard's.
@@ -279,6 +282,7 @@ impl Plan {
             config,
             placement,
             balance: Arc::new(balance),
+            refused: Arc::new(Balance::new(Accept::Reuseport, REFUSED_MAX, shards)),
             listeners,
             sockets: Mutex::new(sockets),
         })
@@ -327,14 +331,20 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
         shutdown: Rc::clone(&shutdown),
     });
     Sharded::start(Rc::clone(&shared));
+    let refused = Connections::new(shard, REFUSED_MAX, Arc::clone(&plan.refused));
+    let refusing = refuse::sessions(&shared, refused);
+    let doors = Rc::new(Doors {
+        shared: Rc::clone(&shared),
+        refusing: Rc::clone(&refusing),
+    });
     let Sockets { listeners, stopped } = plan.take_sockets(shard);
     let listeners = listeners.into_iter().map(TcpListener::adopt);
     let mut accepts: Vec<_> = listeners
-        .map(|it| runtime::spawn(accept(it, Rc::clone(&shared))))
+        .map(|it| runtime::spawn(accept(it, Rc::clone(&doors))))
         .collect();
     if runtime::shard_count() > 1 {
         let all = AllListeners(Arc::clone(&plan));
-        accepts.push(runtime::spawn(relieve(all, Rc::clone(&shared))));
+        accepts.push(runtime::spawn(relieve(all, Rc::clone(&doors))));
     }
     if let Some(stopped) = stopped {
         // Every shard has started when each has answered.
@@ -348,6 +358,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
     }
     let grace = runtime::spawn(drop_after(config.grace, Rc::clone(&shutdown)));
     shared.connections.none_left().await;
+    refusing.connections.none_left().await;
     drop(grace);
     shared.counters.accepted()
 }

@@ -27,8 +27,10 @@ pub struct Config {
     pub idle: Idle,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
-    /// How many connections are open at once, over all shards; each shard takes its part. More wait
-    /// in the listen queue. Default: 90 % of the descriptors that the process may open.
+    /// How many connections are open at once, over all shards; each shard takes its part. One
+    /// more gets 503 with `Retry-After` for its request and is closed; beyond 64 of those on a
+    /// shard they wait in the listen queue. Default: 90 % of the descriptors that the process may
+    /// open.
     pub connections_max: usize,
     /// How long a graceful stop waits for answers that are under way. Default: 10 s.
     pub grace: Duration,

@@ -52,6 +52,7 @@ pub struct Counters {
     accepted: Cell<u64>,
     handed_over: Cell<u64>,
     accept_errors: Cell<u64>,
+    refused: Cell<u64>,
     requests: Cell<u64>,
     protocol_errors: Cell<u64>,
     ends: [Cell<u64>; End::ALL.len()],
@@ -91,6 +92,12 @@ impl Counters {
         self.accept_errors.get()
     }
 
+    /// Connections for which there was no room: each gets 503 for its request. They are not among
+    /// the [`accepted`](Counters::accepted).
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     /// Requests given to the service.
     pub fn requests(&self) -> u64 {
         self.requests.get()
@@ -121,6 +128,10 @@ impl Counters {
 
     pub(super) fn count_accept_error(&self) {
         add_one(&self.accept_errors);
+    }
+
+    pub(super) fn count_refused(&self) {
+        add_one(&self.refused);
     }
 
     #[inline]

@@ -10,6 +10,7 @@ mod balance;
 mod builder;
 mod config;
 mod counters;
+mod refuse;
 mod session;
 mod shutdown;
 mod standing;

@@ -4,6 +4,7 @@
 mod balance;
 mod harness;
 mod keep_alive;
+mod overload;
 mod panics;
 mod requests;
 mod stopping;
