@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# A test that hangs is a failure, and says so long before anybody gives up waiting.
+limit() { timeout --kill-after 10 "$@"; }
+
 step() {
     local name=$1
     shift
@@ -27,9 +30,11 @@ count_tests() {
 # What is off by default is checked too.
 features=sunstar/compression,sunstar/headers,sunstar/sim
 
-tests() { cargo test --workspace --features "$features" --no-fail-fast 2>&1 | tee "$log"; }
+tests() {
+    limit 1200 cargo test --workspace --features "$features" --no-fail-fast 2>&1 | tee "$log"
+}
 tests_on_epoll() {
-    SUNSTAR_DRIVER=epoll cargo test -p sunstar -p app-1mrc --features "$features" \
+    SUNSTAR_DRIVER=epoll limit 600 cargo test -p sunstar -p app-1mrc --features "$features" \
         --no-fail-fast 2>&1 | tee -a "$log"
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features "$features" --no-deps --quiet; }

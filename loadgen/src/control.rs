@@ -52,7 +52,7 @@ pub(crate) fn exchange(
     let (mut bytes, mut content) = (Vec::new(), Vec::new());
     let mut piece = [0; 8 * 1024];
     let status = loop {
-        let len = stream.read(&mut piece).map_err(NoAnswer::Unreachable)?;
+        let len = read_some(&mut stream, &mut piece).map_err(NoAnswer::Unreachable)?;
         if len == 0 {
             let answer = parser.feed_end().map_err(malformed)?;
             let answer = answer.ok_or_else(|| malformed(head::Error::Truncated))?;
@@ -77,6 +77,17 @@ pub(crate) fn exchange(
         content_type: content_type(&bytes),
         content,
     })
+}
+
+/// Reads what there is. A read with a timeout is not taken up again by the kernel after a signal
+/// (signal(7)), nor after work of a ring of the same thread.
+pub(crate) fn read_some(stream: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// A stream of either kind.
@@ -170,6 +181,24 @@ mod tests {
         let answer = ask("HTTP/1.1 404 Not Found\r\n\r\nno").unwrap();
         assert_eq!((answer.status, answer.content_type.as_str()), (404, ""));
         assert_eq!(answer.content, b"no");
+    }
+
+    #[test]
+    fn a_read_that_is_interrupted_goes_on() {
+        struct Interrupted(u32);
+        impl Read for Interrupted {
+            fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 < 3 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                piece[0] = b'a';
+                Ok(1)
+            }
+        }
+        let mut piece = [0; 4];
+        assert_eq!(read_some(&mut Interrupted(0), &mut piece).unwrap(), 1);
+        assert_eq!(piece[0], b'a');
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! answer waits longer than a tenth of a second.
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use crate::control::read_some;
 use crate::timeline::Timeline;
 use crate::watch::Watch;
 
@@ -32,7 +33,7 @@ fn tell(mut stream: TcpStream, text: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = [0; 1024];
-    let len = stream.read(&mut request)?;
+    let len = read_some(&mut stream, &mut request)?;
     let (status, text) = if request[..len].starts_with(b"GET /metrics") {
         ("200 OK", text)
     } else {
