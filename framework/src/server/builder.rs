@@ -14,7 +14,7 @@ use super::balance::{Accept, Balance, max_to_mean};
 use super::config::Config;
 use super::counters::Counters;
 use super::refuse::{self, REFUSED_MAX};
-use super::session::Shared;
+use super::session::{Shared, Spare};
 use super::shutdown::{Phase, Shutdown};
 use super::standing::Standing;
 use crate::error::{Error, Result};
@@ -317,6 +317,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
         service,
         limits: Rc::new(config.limits.clone()),
         memo: Rc::default(),
+        spare: Spare::default(),
         write_timeout: config.write_timeout,
         linger: config.linger,
         announce: config.announce,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::accept::Connections;
 use super::counters::Counters;
-use super::session::Shared;
+use super::session::{Shared, Spare};
 use super::standing::Standing;
 use crate::http::{HeaderValue, Limits, StatusCode, header};
 use crate::runtime;
@@ -46,6 +46,7 @@ pub(super) fn sessions<S>(shared: &Shared<S>, connections: Connections) -> Rc<Sh
         service: Full,
         limits: Rc::new(limits),
         memo: Rc::default(),
+        spare: Spare::default(),
         write_timeout: shared.write_timeout,
         linger: shared.linger,
         announce: false,

@@ -8,6 +8,7 @@
 
 mod flow;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,8 +21,8 @@ use super::accept::Connections;
 use super::counters::{Counters, End};
 use super::shutdown::{Listener, Phase, Shutdown};
 use super::standing::Standing;
-use crate::http::h1::{Connection, Memo};
-use crate::http::{Event, Head, Limits, StatusCode};
+use crate::http::h1::{Connection, Memo, Parked};
+use crate::http::{Error, Event, Head, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
 use crate::runtime::{self, Sleep};
@@ -40,17 +41,36 @@ pub(super) struct Shared<S> {
     pub(super) standing: Standing,
     pub(super) counters: Rc<Counters>,
     pub(super) connections: Connections,
+    pub(super) spare: Spare,
     pub(super) shutdown: Rc<Shutdown>,
 }
 
 /// How many bytes may be with the kernel, or on the way to it, before no more is given to it.
 const UNSENT_MAX: usize = 128 * 1024;
 
-/// One connection, from accept to close. It is the future of that.
+/// One connection, from accept to close. It is the future of that, and small: what is only needed
+/// while something goes on is in [`Work`].
 pub(super) struct Session<S: Service> {
     shared: Rc<Shared<S>>,
     /// `None` once the connection is no longer HTTP's.
     stream: Option<TcpStream>,
+    /// `None` while the connection is idle.
+    work: Option<Box<Work>>,
+    /// What is left of the protocol's state meanwhile.
+    parked: Parked,
+    timer: Sleep,
+    stop: Listener,
+    /// How much the peer had taken when we last looked, and since when it has taken no more.
+    taken: (u64, Instant),
+    /// Whether input was looked for once more since the server began to stop.
+    looked_again: bool,
+    /// How the session will have ended, should it end now.
+    end: End,
+}
+
+/// What a session needs from the first byte of a request to the last one of its answer. Idle
+/// sessions leave theirs to others: there are many, and few are at work at the same time.
+struct Work {
     connection: Connection,
     /// A request that is not complete, and as much of its content as is here.
     head: Option<Head>,
@@ -60,16 +80,78 @@ pub(super) struct Session<S: Service> {
     /// Since when nobody has wanted that content.
     paused: Option<Instant>,
     state: State,
-    timer: Sleep,
-    stop: Listener,
-    /// How much the peer had taken when we last looked, and since when it has taken no more.
-    taken: (u64, Instant),
     /// Whether a panic is one of a handler.
     in_handler: bool,
-    /// Whether input was looked for once more since the server began to stop.
-    looked_again: bool,
-    /// How the session will have ended, should it end now.
-    end: End,
+}
+
+impl Work {
+    fn new<S>(shared: &Shared<S>, now: Instant) -> Work {
+        Work {
+            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now)
+                .with_memo(Rc::clone(&shared.memo)),
+            head: None,
+            content: Gathered::Nothing,
+            inflow: None,
+            paused: None,
+            state: State::Pumping,
+            in_handler: false,
+        }
+    }
+
+    /// What is left when there is nothing to do. Content and its reader are a request's, and so are
+    /// not there when the protocol is between two.
+    fn park(&mut self) -> Option<Parked> {
+        match self.state {
+            State::Pumping => self.connection.park(),
+            _ => None,
+        }
+    }
+
+    /// Drops the handler's future, which is the user's code and may panic. Tells that it has not.
+    fn drop_handler(&mut self) -> bool {
+        let state = std::mem::replace(&mut self.state, State::Pumping);
+        catch_unwind(AssertUnwindSafe(|| drop(state))).is_ok()
+    }
+
+    /// The exchange is over: whoever still reads its content gets no more.
+    fn end_inflow(&mut self) {
+        if let Some(inflow) = self.inflow.take() {
+            inflow.end(Err(Error::Truncated));
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.drop_handler();
+        self.end_inflow();
+    }
+}
+
+/// The work that idle sessions of one shard have left, the last used first: it is in the cache.
+#[derive(Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "what is passed around is the box: 8 bytes, and not the work"
+)]
+pub(super) struct Spare {
+    all: RefCell<Vec<Box<Work>>>,
+}
+
+impl Spare {
+    /// How many are kept: as many as may well be at work in one turn.
+    const MAX: usize = 256;
+
+    fn take(&self) -> Option<Box<Work>> {
+        self.all.borrow_mut().pop()
+    }
+
+    fn give(&self, work: Box<Work>) {
+        let mut all = self.all.borrow_mut();
+        if all.len() < Spare::MAX {
+            all.push(work);
+        }
+    }
 }
 
 /// Content so far: a slice of what was received for as long as it is in one piece.
@@ -125,30 +207,56 @@ impl<S: Service> Session<S> {
     pub(super) fn new(stream: TcpStream, shared: Rc<Shared<S>>) -> Session<S> {
         let now = runtime::now();
         Session {
-            connection: Connection::new(shared.pool.clone(), Rc::clone(&shared.limits), now)
-                .with_memo(Rc::clone(&shared.memo)),
+            parked: Parked::new(&shared.limits, now),
             timer: runtime::sleep_until(now + shared.limits.idle_timeout),
             stop: Listener::new(&shared.shutdown),
             stream: Some(stream),
             shared,
-            head: None,
-            content: Gathered::Nothing,
-            inflow: None,
-            paused: None,
-            state: State::Pumping,
+            work: None,
             taken: (0, now),
-            in_handler: false,
             looked_again: false,
             end: End::Stopped,
         }
     }
 
+    /// Takes the work up where it was left.
+    #[inline]
+    fn take_work(&mut self) -> Box<Work> {
+        if let Some(work) = self.work.take() {
+            return work;
+        }
+        let new = || Box::new(Work::new(&self.shared, runtime::now()));
+        let mut work = self.shared.spare.take().unwrap_or_else(new);
+        work.connection.unpark(self.parked);
+        work
+    }
+
+    /// Keeps the work for later, or leaves it to others if there is nothing to do.
+    #[inline]
+    fn leave_work(&mut self, mut work: Box<Work>) {
+        match work.park() {
+            Some(parked) => {
+                self.parked = parked;
+                self.shared.spare.give(work);
+            }
+            None => self.work = Some(work),
+        }
+    }
+}
+
+/// A session while it is polled.
+struct Turn<'a, S: Service> {
+    session: &'a mut Session<S>,
+    work: &'a mut Work,
+}
+
+impl<S: Service> Turn<'_, S> {
     /// Goes on until something has to be waited for.
     fn advance(&mut self, context: &mut Context<'_>) -> Result<(), End> {
         let now = runtime::now();
-        self.stop.listen(context);
+        self.session.stop.listen(context);
         loop {
-            let step = match &mut self.state {
+            let step = match &mut self.work.state {
                 State::Pumping => self.pump(now, context)?,
                 State::Handling(_) => self.handle(now, context)?,
                 State::Streaming(_) => self.stream_answer(now, context)?,
@@ -166,28 +274,32 @@ impl<S: Service> Session<S> {
     fn pump(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         loop {
             self.serve(now);
-            if let State::Upgraded(_) = self.state {
+            if let State::Upgraded(_) = self.work.state {
                 return Ok(Poll::Ready(()));
             }
             // With much output waiting the protocol takes up no request; once it is moved, it may.
-            let held_back = self.connection.output_len() >= self.shared.limits.output_len_max;
+            let held_back =
+                self.work.connection.output_len() >= self.session.shared.limits.output_len_max;
             let moved = self.send_output(now);
-            if !matches!(self.state, State::Pumping) {
+            if !matches!(self.work.state, State::Pumping) {
                 return Ok(Poll::Ready(()));
             }
             if !(held_back && moved) {
                 break;
             }
         }
-        if self.connection.is_finished() {
-            self.state = State::Flushing;
+        if self.work.connection.is_finished() {
+            self.work.state = State::Flushing;
             return Ok(Poll::Ready(()));
         }
-        match Awaited::of(self.connection.wants_input(), self.stream().unsent_len()) {
+        match Awaited::of(
+            self.work.connection.wants_input(),
+            self.stream().unsent_len(),
+        ) {
             Awaited::Input => self.receive(now, context),
             Awaited::Room(len) => broken(self.stream().poll_unsent(len, context)),
             Awaited::Nothing => {
-                self.state = State::Flushing;
+                self.work.state = State::Flushing;
                 Ok(Poll::Ready(()))
             }
         }
@@ -195,10 +307,10 @@ impl<S: Service> Session<S> {
 
     fn receive(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
         match self.stream().poll_recv(context) {
-            Poll::Ready(Ok(Some(input))) => self.connection.handle_input(input, now),
+            Poll::Ready(Ok(Some(input))) => self.work.connection.handle_input(input, now),
             Poll::Ready(Ok(None)) => {
-                self.end = End::PeerClosed;
-                self.connection.handle_end();
+                self.session.end = End::PeerClosed;
+                self.work.connection.handle_end();
             }
             Poll::Ready(Err(_)) => return Err(End::Broken),
             Poll::Pending => return self.idle(context),
@@ -209,17 +321,17 @@ impl<S: Service> Session<S> {
     /// Everything that was read is answered: the moment at which a server that stops may end the
     /// connection.
     fn idle(&mut self, context: &Context<'_>) -> Step {
-        match self.stop.phase() {
+        match self.session.stop.phase() {
             Phase::Running => return Ok(Poll::Pending),
-            Phase::Draining if !self.looked_again => {
+            Phase::Draining if !self.session.looked_again => {
                 // What the kernel holds for a receive that was armed just now comes next turn.
-                self.looked_again = true;
+                self.session.looked_again = true;
                 context.waker().wake_by_ref();
                 return Ok(Poll::Pending);
             }
-            Phase::Draining if self.connection.is_idle() => self.state = State::Flushing,
+            Phase::Draining if self.work.connection.is_idle() => self.work.state = State::Flushing,
             Phase::Draining => {
-                self.connection.send_close();
+                self.work.connection.send_close();
                 return Ok(Poll::Pending);
             }
             Phase::Dropping => return Err(End::Stopped),
@@ -231,7 +343,7 @@ impl<S: Service> Session<S> {
     /// stands around the whole batch: around each call it would cost two moves of the response.
     fn serve(&mut self, now: Instant) {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.serve_batch(now))) {
-            if !std::mem::take(&mut self.in_handler) {
+            if !std::mem::take(&mut self.work.in_handler) {
                 resume_unwind(panic);
             }
             self.answer_panic(now);
@@ -240,72 +352,66 @@ impl<S: Service> Session<S> {
 
     #[inline]
     fn serve_batch(&mut self, now: Instant) {
-        while let Some(event) = self.connection.poll_event() {
+        while let Some(event) = self.work.connection.poll_event() {
             match event {
-                Event::Request(head) if self.connection.poll_end() => {
+                Event::Request(head) if self.work.connection.poll_end() => {
                     self.call(self.request(head, Buf::new()), now);
                 }
                 Event::Request(head) => self.begin_gathering(head, now),
                 Event::Content(content) => self.gather(content, now),
                 Event::End => self.call_gathered(now),
                 Event::Error(error) => {
-                    self.shared.counters.count_protocol_error();
+                    self.session.shared.counters.count_protocol_error();
                     // Its request may be half here, and is nobody's now.
-                    (self.head, self.content) = (None, Gathered::Nothing);
-                    if self.end != End::TimedOut {
-                        self.end = End::Finished;
+                    (self.work.head, self.work.content) = (None, Gathered::Nothing);
+                    if self.session.end != End::TimedOut {
+                        self.session.end = End::Finished;
                     }
-                    let standing = self.shared.standing.lines(now);
-                    self.connection.send_error(error, &standing);
+                    let standing = self.session.shared.standing.lines(now);
+                    self.work.connection.send_error(error, &standing);
                 }
             }
-            if !matches!(self.state, State::Pumping) {
+            if !matches!(self.work.state, State::Pumping) {
                 return;
             }
         }
-        if self.head.is_some() {
+        if self.work.head.is_some() {
             self.call_unfinished(now);
         }
     }
 
     #[inline]
     fn request(&self, head: Head, content: Buf) -> Request {
-        Request::new(head, content, self.shared.pool.clone())
+        Request::new(head, content, self.session.shared.pool.clone())
     }
 
     /// Gives a request to the service.
     #[inline]
     fn call(&mut self, request: Request, now: Instant) {
-        self.shared.counters.count_request();
-        self.in_handler = true;
-        let reply = self.shared.service.call(request);
-        self.in_handler = false;
+        self.session.shared.counters.count_request();
+        self.work.in_handler = true;
+        let reply = self.session.shared.service.call(request);
+        self.work.in_handler = false;
         match reply {
             Reply::Now(response) => self.answer(response, now),
-            Reply::Later(handler) => self.state = State::Handling(handler),
+            Reply::Later(handler) => self.work.state = State::Handling(handler),
         }
     }
 
     fn poll_handler(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let State::Handling(handler) = &mut self.state else {
+        let State::Handling(handler) = &mut self.work.state else {
             unreachable!("called while handling only")
         };
         let handler = handler.as_mut();
         match catch_unwind(AssertUnwindSafe(|| handler.poll(context))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(response)) if self.drop_handler() => self.answer(response, now),
+            Ok(Poll::Ready(response)) if self.work.drop_handler() => self.answer(response, now),
             _ => {
-                self.drop_handler();
+                self.work.drop_handler();
                 self.answer_panic(now);
             }
         }
         Poll::Ready(())
-    }
-
-    /// Drops the handler's future, which is the user's code and may panic. Tells that it has not.
-    fn drop_handler(&mut self) -> bool {
-        let state = std::mem::replace(&mut self.state, State::Pumping);
-        catch_unwind(AssertUnwindSafe(|| drop(state))).is_ok()
     }
 
     #[inline]
@@ -315,11 +421,11 @@ impl<S: Service> Session<S> {
             fields,
             content,
         } = response;
-        if self.end != End::TimedOut {
-            self.end = End::Finished;
+        if self.session.end != End::TimedOut {
+            self.session.end = End::Finished;
         }
-        if self.stop.phase() >= Phase::Draining && !self.connection.has_input() {
-            self.connection.send_close();
+        if self.session.stop.phase() >= Phase::Draining && !self.work.connection.has_input() {
+            self.work.connection.send_close();
         }
         let content = match content {
             Content::Empty => Buf::new(),
@@ -327,12 +433,13 @@ impl<S: Service> Session<S> {
             Content::Stream(source) => return self.begin_stream(status, &fields, source, now),
             Content::Upgrade(takeover) => return self.upgrade(status, &fields, takeover, now),
         };
-        let standing = self.shared.standing.lines(now);
-        self.connection
+        let standing = self.session.shared.standing.lines(now);
+        self.work
+            .connection
             .send_whole(status, &fields, content, &standing, now);
         drop(standing);
-        if self.inflow.is_some() {
-            self.end_inflow();
+        if self.work.inflow.is_some() {
+            self.work.end_inflow();
         }
     }
 
@@ -340,15 +447,15 @@ impl<S: Service> Session<S> {
     /// that the handler held may be half changed, so nothing more is served on this connection.
     #[cold]
     fn answer_panic(&mut self, now: Instant) {
-        self.connection.send_close();
+        self.work.connection.send_close();
         self.answer(Response::new(StatusCode::INTERNAL_SERVER_ERROR), now);
-        self.end = End::Panicked;
+        self.session.end = End::Panicked;
     }
 
     /// The stream, which is HTTP's in every state but one.
     #[inline]
     fn stream(&mut self) -> &mut TcpStream {
-        let stream = self.stream.as_mut();
+        let stream = self.session.stream.as_mut();
         stream.expect("nothing is sent or received once it was handed over")
     }
 
@@ -357,14 +464,14 @@ impl<S: Service> Session<S> {
     #[inline]
     fn send_output(&mut self, now: Instant) -> bool {
         let mut any = false;
-        let stream = self.stream.as_mut();
+        let stream = self.session.stream.as_mut();
         let stream = stream.expect("nothing is sent once it was handed over");
         if stream.unsent_len() == 0 {
             // From here on the peer has to take something: an answer's time begins with it.
-            self.taken = (stream.sent_total(), now);
+            self.session.taken = (stream.sent_total(), now);
         }
         while stream.unsent_len() <= UNSENT_MAX
-            && let Some(output) = self.connection.poll_output()
+            && let Some(output) = self.work.connection.poll_output()
         {
             stream.queue(output);
             any = true;
@@ -378,11 +485,11 @@ impl<S: Service> Session<S> {
             return Ok(Poll::Pending);
         }
         if !sent {
-            if self.end == End::PeerClosed {
+            if self.session.end == End::PeerClosed {
                 return Err(End::PeerClosed);
             }
             self.stream().shutdown();
-            self.state = State::Lingering(now + self.shared.linger);
+            self.work.state = State::Lingering(now + self.session.shared.linger);
         }
         Ok(Poll::Ready(()))
     }
@@ -391,7 +498,7 @@ impl<S: Service> Session<S> {
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Step {
         match self.stream().poll_recv(context) {
             Poll::Ready(Ok(Some(_))) => Ok(Poll::Ready(())),
-            Poll::Ready(_) => Err(self.end),
+            Poll::Ready(_) => Err(self.session.end),
             Poll::Pending => Ok(Poll::Pending),
         }
     }
@@ -399,40 +506,40 @@ impl<S: Service> Session<S> {
     /// Sets the timer to the next deadline and acts on one that has passed. A deadline that moves
     /// away costs nothing: the timer follows when it fires.
     fn poll_timer(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        if self.stop.phase() == Phase::Dropping {
+        if self.session.stop.phase() == Phase::Dropping {
             return Err(End::Stopped);
         }
-        let stream = self.stream.as_ref();
+        let stream = self.session.stream.as_ref();
         let (unsent, taken) = stream.map_or((0, 0), |it| (it.unsent_len(), it.sent_total()));
-        if unsent == 0 || taken != self.taken.0 {
-            self.taken = (taken, now);
+        if unsent == 0 || taken != self.session.taken.0 {
+            self.session.taken = (taken, now);
         }
-        let write = (unsent > 0).then(|| self.taken.1 + self.shared.write_timeout);
-        let read = match self.state {
+        let write = (unsent > 0).then(|| self.session.taken.1 + self.session.shared.write_timeout);
+        let read = match self.work.state {
             State::Lingering(until) => Some(until),
             State::Flushing | State::Upgraded(_) => None,
             State::Handling(_) | State::Streaming(_) => self.content_deadline(context),
-            State::Pumping => self.connection.poll_deadline(),
+            State::Pumping => self.work.connection.poll_deadline(),
         };
         let Some(deadline) = read.into_iter().chain(write).min() else {
             return Ok(Poll::Pending);
         };
-        self.timer.reset(deadline);
-        if self.timer.is_set(now) {
+        self.session.timer.reset(deadline);
+        if self.session.timer.is_set(now) {
             // A task's waker stays the same, so there is nothing to tell the timer.
             return Ok(Poll::Pending);
         }
-        if Pin::new(&mut self.timer).poll(context).is_pending() {
+        if Pin::new(&mut self.session.timer).poll(context).is_pending() {
             return Ok(Poll::Pending);
         }
         if write.is_some_and(|write| now >= write) {
             return Err(End::TimedOut);
         }
-        if let State::Lingering(_) = self.state {
-            return Err(self.end);
+        if let State::Lingering(_) = self.work.state {
+            return Err(self.session.end);
         }
-        self.end = End::TimedOut;
-        self.connection.handle_deadline(now);
+        self.session.end = End::TimedOut;
+        self.work.connection.handle_deadline(now);
         Ok(Poll::Ready(()))
     }
 }
@@ -452,10 +559,19 @@ impl<S: Service> Future for Session<S> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match self.advance(context) {
-            Ok(()) => Poll::Pending,
+        let session = &mut *self;
+        let mut work = session.take_work();
+        let mut turn = Turn {
+            session: &mut *session,
+            work: &mut work,
+        };
+        match turn.advance(context) {
+            Ok(()) => {
+                session.leave_work(work);
+                Poll::Pending
+            }
             Err(end) => {
-                self.end = end;
+                session.end = end;
                 Poll::Ready(())
             }
         }
@@ -464,8 +580,6 @@ impl<S: Service> Future for Session<S> {
 
 impl<S: Service> Drop for Session<S> {
     fn drop(&mut self) {
-        self.drop_handler();
-        self.end_inflow();
         self.shared.counters.count_end(self.end);
         self.shared.connections.closed();
     }

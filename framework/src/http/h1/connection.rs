@@ -88,6 +88,25 @@ pub struct Connection {
     requests_left: u64,
 }
 
+/// What is left of a [`Connection`] between two requests, so that the memory for its state can
+/// serve another one meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Parked {
+    /// Since when it is idle.
+    since: Instant,
+    requests_left: u64,
+}
+
+impl Parked {
+    /// A connection that was opened at `now` and has no state yet.
+    pub fn new(limits: &Limits, now: Instant) -> Parked {
+        Parked {
+            since: now,
+            requests_left: limits.request_count_max,
+        }
+    }
+}
+
 impl Connection {
     /// Makes the connection for a peer that connected at `now`. Allocates nothing.
     ///
@@ -122,6 +141,51 @@ impl Connection {
     pub fn with_memo(mut self, memo: Rc<Memo>) -> Connection {
         self.memo = Some(memo);
         self
+    }
+
+    /// What another connection with the same pool, limits and memo needs to go on as this one,
+    /// which is free then; `None` unless it is idle, with all output taken, and is to stay.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use std::time::Instant;
+    /// # use sunstar::http::Limits;
+    /// # use sunstar::http::h1::{Connection, Parked};
+    /// # use sunstar::mem::Pool;
+    /// let (limits, now) = (Rc::new(Limits::default()), Instant::now());
+    /// let (one, other) = (Parked::new(&limits, now), Parked::new(&limits, now));
+    /// // One state serves two connections in turn.
+    /// let mut state = Connection::new(Pool::new(), limits, now);
+    /// state.unpark(one);
+    /// let one = state.park().unwrap();
+    /// state.unpark(other);
+    /// # let _ = one;
+    /// ```
+    #[inline]
+    pub fn park(&mut self) -> Option<Parked> {
+        let is_parkable = self.is_idle()
+            && self.stays
+            && !self.is_closing
+            && self.error.is_none()
+            && self.sender.output_len() == 0;
+        if !is_parkable {
+            return None;
+        }
+        self.receiver.release();
+        self.receiver.take_trailers();
+        Some(Parked {
+            since: self.since,
+            requests_left: self.requests_left,
+        })
+    }
+
+    /// Goes on as the connection that was parked.
+    #[inline]
+    pub fn unpark(&mut self, parked: Parked) {
+        debug_assert!(self.is_idle(), "its own exchange is over");
+        (self.since, self.now) = (parked.since, parked.since);
+        self.requests_left = parked.requests_left;
     }
 
     /// Takes bytes from the peer. Input that comes although none is wanted is kept all the same.

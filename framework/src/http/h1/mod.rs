@@ -12,5 +12,5 @@ mod section;
 mod sender;
 mod terms;
 
-pub use connection::Connection;
+pub use connection::{Connection, Parked};
 pub use memo::Memo;

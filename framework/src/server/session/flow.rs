@@ -8,29 +8,33 @@
 
 use super::{
     AssertUnwindSafe, Buf, Context, End, Event, Gathered, Head, Inflow, Instant, Poll, Rc,
-    Response, Service, Session, State, StatusCode, Step, Streamed, broken, catch_unwind,
+    Response, Service, State, StatusCode, Step, Streamed, Turn, broken, catch_unwind,
 };
 use crate::http::{Error, Fields};
 use crate::service::{Piece, Takeover, Upgraded};
 
-impl<S: Service> Session<S> {
+impl<S: Service> Turn<'_, S> {
     /// Takes up a request whose content is not all here: gathers what is.
     #[cold]
     pub(super) fn begin_gathering(&mut self, head: Head, now: Instant) {
-        let max = self.shared.limits.stream_len_max;
-        self.connection.limit_content(max);
-        self.head = Some(head);
-        if !self.connection.has_input() {
+        let max = self.session.shared.limits.stream_len_max;
+        self.work.connection.limit_content(max);
+        self.work.head = Some(head);
+        if !self.work.connection.has_input() {
             self.call_unfinished(now);
         }
     }
 
     /// Takes content that came with its head.
     pub(super) fn gather(&mut self, more: Buf, now: Instant) {
-        self.content = match std::mem::take(&mut self.content) {
+        self.work.content = match std::mem::take(&mut self.work.content) {
             Gathered::Nothing => Gathered::One(more),
             Gathered::One(first) => {
-                let mut both = self.shared.pool.buffer(2 * (first.len() + more.len()));
+                let mut both = self
+                    .session
+                    .shared
+                    .pool
+                    .buffer(2 * (first.len() + more.len()));
                 both.extend_from_slice(&first);
                 both.extend_from_slice(&more);
                 Gathered::Many(both)
@@ -40,21 +44,21 @@ impl<S: Service> Session<S> {
                 Gathered::Many(all)
             }
         };
-        if self.connection.poll_end() {
+        if self.work.connection.poll_end() {
             self.call_gathered(now);
-        } else if !self.connection.has_input() {
+        } else if !self.work.connection.has_input() {
             self.call_unfinished(now);
         }
     }
 
     /// The request that is not answered yet, with as much of its content as is here.
     fn take_gathered(&mut self) -> (Head, Buf) {
-        let content = match std::mem::take(&mut self.content) {
+        let content = match std::mem::take(&mut self.work.content) {
             Gathered::Nothing => Buf::new(),
             Gathered::One(content) => content,
             Gathered::Many(content) => content.freeze(),
         };
-        let head = self.head.take();
+        let head = self.work.head.take();
         (
             head.expect("the protocol gives the head before the end"),
             content,
@@ -64,13 +68,13 @@ impl<S: Service> Session<S> {
     /// Gives the service the request whose content was here all the same.
     pub(super) fn call_gathered(&mut self, now: Instant) {
         let (head, content) = self.take_gathered();
-        let trailers = self.connection.take_trailers();
-        let max = self.shared.limits.content_len_max;
+        let trailers = self.work.connection.take_trailers();
+        let max = self.session.shared.limits.content_len_max;
         let is_plain = content.len() as u64 <= max && trailers.is_empty();
         let mut request = self.request(head, content);
         if !is_plain {
             // Who reads it by itself may have it all the same.
-            let inflow = Inflow::new(self.shared.pool.clone(), max, Some(0));
+            let inflow = Inflow::new(self.session.shared.pool.clone(), max, Some(0));
             inflow.end(Ok(trailers));
             request = request.with_inflow(inflow);
         }
@@ -81,11 +85,11 @@ impl<S: Service> Session<S> {
     pub(super) fn call_unfinished(&mut self, now: Instant) {
         let (head, content) = self.take_gathered();
         let here = content.len() as u64;
-        let left = self.connection.content_len().map(|len| len - here);
-        let max = self.shared.limits.content_len_max;
-        let inflow = Inflow::new(self.shared.pool.clone(), max, left);
-        self.inflow = Some(Rc::clone(&inflow));
-        self.paused = None;
+        let left = self.work.connection.content_len().map(|len| len - here);
+        let max = self.session.shared.limits.content_len_max;
+        let inflow = Inflow::new(self.session.shared.pool.clone(), max, left);
+        self.work.inflow = Some(Rc::clone(&inflow));
+        self.work.paused = None;
         let request = self.request(head, content).with_inflow(inflow);
         self.call(request, now);
     }
@@ -100,33 +104,33 @@ impl<S: Service> Session<S> {
 
     /// Passes on the next piece of content, if one is wanted.
     fn feed(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        let Some(inflow) = &self.inflow else {
+        let Some(inflow) = &self.work.inflow else {
             return self.watch(now, context);
         };
         if !inflow.is_wanted(context.waker()) {
-            self.paused.get_or_insert(now);
+            self.work.paused.get_or_insert(now);
             return Ok(Poll::Pending);
         }
-        if let Some(since) = self.paused.take() {
-            self.connection.handle_pause(now - since);
+        if let Some(since) = self.work.paused.take() {
+            self.work.connection.handle_pause(now - since);
         }
         if !inflow.is_gathered() {
-            self.connection.stream_content();
+            self.work.connection.stream_content();
         }
-        let max = self.shared.limits.stream_len_max.min(inflow.max());
-        self.connection.limit_content(max);
-        let end = match self.connection.poll_event() {
+        let max = self.session.shared.limits.stream_len_max.min(inflow.max());
+        self.work.connection.limit_content(max);
+        let end = match self.work.connection.poll_event() {
             Some(Event::Content(piece)) => {
                 inflow.put(piece);
                 return Ok(Poll::Ready(()));
             }
-            Some(Event::End) => Ok(self.connection.take_trailers()),
+            Some(Event::End) => Ok(self.work.connection.take_trailers()),
             Some(Event::Error(error)) => {
-                self.shared.counters.count_protocol_error();
+                self.session.shared.counters.count_protocol_error();
                 Err(error)
             }
             Some(Event::Request(_)) => unreachable!("a request is over before the next one"),
-            None if !self.connection.is_receiving() => Err(Error::Truncated),
+            None if !self.work.connection.is_receiving() => Err(Error::Truncated),
             None => {
                 // Perhaps the peer waits for a 100 that was written just now.
                 self.send_output(now);
@@ -134,30 +138,25 @@ impl<S: Service> Session<S> {
             }
         };
         inflow.end(end);
-        self.inflow = None;
+        self.work.inflow = None;
         Ok(Poll::Ready(()))
     }
 
     /// Notices that the peer of a stream has gone, which might say nothing for hours.
     fn watch(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        match self.state {
-            State::Streaming(_) if self.connection.wants_input() => self.receive(now, context),
+        match self.work.state {
+            State::Streaming(_) if self.work.connection.wants_input() => self.receive(now, context),
             _ => Ok(Poll::Pending),
         }
     }
 
     /// When the peer must have sent more content, if somebody waits for it.
     pub(super) fn content_deadline(&self, context: &Context<'_>) -> Option<Instant> {
-        let inflow = self.inflow.as_ref()?;
+        let inflow = self.work.inflow.as_ref()?;
         let is_wanted = inflow.is_wanted(context.waker());
-        is_wanted.then(|| self.connection.poll_deadline()).flatten()
-    }
-
-    /// The exchange is over: whoever still reads its content gets no more.
-    pub(super) fn end_inflow(&mut self) {
-        if let Some(inflow) = self.inflow.take() {
-            inflow.end(Err(Error::Truncated));
-        }
+        is_wanted
+            .then(|| self.work.connection.poll_deadline())
+            .flatten()
     }
 
     /// Sends the head of an answer whose content comes piece by piece.
@@ -168,24 +167,25 @@ impl<S: Service> Session<S> {
         source: Streamed,
         now: Instant,
     ) {
-        let standing = self.shared.standing.lines(now);
-        self.connection
+        let standing = self.session.shared.standing.lines(now);
+        self.work
+            .connection
             .send_head(status, fields, source.length(), &standing);
         drop(standing);
-        self.state = State::Streaming(source);
+        self.work.state = State::Streaming(source);
     }
 
     /// Sends the pieces of an answer for which there is room.
     pub(super) fn stream_answer(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        let max = self.shared.limits.output_len_max;
-        while self.connection.output_len() + self.stream().unsent_len() < max {
-            if !self.connection.wants_data() {
-                self.connection.send_end(now);
+        let max = self.session.shared.limits.output_len_max;
+        while self.work.connection.output_len() + self.stream().unsent_len() < max {
+            if !self.work.connection.wants_data() {
+                self.work.connection.send_end(now);
                 self.end_stream();
                 return Ok(Poll::Ready(()));
             }
             match self.poll_piece(context) {
-                Poll::Ready(Some(Ok(Piece::Data(data)))) => self.connection.send_data(data),
+                Poll::Ready(Some(Ok(Piece::Data(data)))) => self.work.connection.send_data(data),
                 Poll::Ready(last) => {
                     self.finish_stream(last, now);
                     return Ok(Poll::Ready(()));
@@ -202,34 +202,36 @@ impl<S: Service> Session<S> {
 
     /// The next piece of the answer. A panic is an error like others, but for the counters.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<NextPiece> {
-        let State::Streaming(source) = &mut self.state else {
+        let State::Streaming(source) = &mut self.work.state else {
             unreachable!("called while streaming only")
         };
         let polled = catch_unwind(AssertUnwindSafe(|| source.poll_piece(context)));
         polled.unwrap_or_else(|_| {
-            self.end = End::Panicked;
+            self.session.end = End::Panicked;
             Poll::Ready(Some(Err("the stream panicked".into())))
         })
     }
 
     fn finish_stream(&mut self, last: NextPiece, now: Instant) {
         match last {
-            Some(Ok(Piece::Trailers(trailers))) => self.connection.send_trailers(&trailers, now),
+            Some(Ok(Piece::Trailers(trailers))) => {
+                self.work.connection.send_trailers(&trailers, now);
+            }
             Some(Err(error)) => {
                 tracing::debug!(%error, "an answer was cut off");
-                self.connection.abort();
+                self.work.connection.abort();
             }
-            _ => self.connection.send_end(now),
+            _ => self.work.connection.send_end(now),
         }
         self.end_stream();
     }
 
     fn end_stream(&mut self) {
-        if !self.drop_handler() {
-            self.end = End::Panicked;
-            self.connection.abort();
+        if !self.work.drop_handler() {
+            self.session.end = End::Panicked;
+            self.work.connection.abort();
         }
-        self.end_inflow();
+        self.work.end_inflow();
     }
 
     /// Sends the last head of HTTP and hands the connection over.
@@ -240,26 +242,26 @@ impl<S: Service> Session<S> {
         takeover: Takeover,
         now: Instant,
     ) {
-        let standing = self.shared.standing.lines(now);
-        let unread = self.connection.send_upgrade(status, fields, &standing);
+        let standing = self.session.shared.standing.lines(now);
+        let unread = self.work.connection.send_upgrade(status, fields, &standing);
         drop(standing);
         let Some(unread) = unread else {
             tracing::warn!("a handler answered {status} to a peer that did not ask for it");
-            self.connection.send_close();
+            self.work.connection.send_close();
             let response = Response::new(StatusCode::INTERNAL_SERVER_ERROR);
             return self.answer(response, now);
         };
-        while let Some(output) = self.connection.poll_output() {
+        while let Some(output) = self.work.connection.poll_output() {
             self.stream().queue(output);
         }
-        let stream = self.stream.take().expect("HTTP's until now");
+        let stream = self.session.stream.take().expect("HTTP's until now");
         let upgraded = Upgraded::new(stream, unread);
-        self.end_inflow();
-        self.state = State::Upgraded(Box::pin(async { takeover.run(upgraded).await }));
+        self.work.end_inflow();
+        self.work.state = State::Upgraded(Box::pin(async { takeover.run(upgraded).await }));
     }
 
     pub(super) fn poll_upgraded(&mut self, context: &mut Context<'_>) -> Step {
-        let State::Upgraded(protocol) = &mut self.state else {
+        let State::Upgraded(protocol) = &mut self.work.state else {
             unreachable!("called when upgraded only")
         };
         let protocol = protocol.as_mut();
