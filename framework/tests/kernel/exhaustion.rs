@@ -1,7 +1,7 @@
 //! Descriptors and locked memory run out.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sunstar::runtime::Placement;
 use sunstar::server::Config;
@@ -48,10 +48,13 @@ fn without_descriptors_old_connections_are_served_and_new_ones_when_some_close()
     assert!((15..64).contains(&old.len()), "{} are served", old.len());
     assert_eq!(told, BTreeSet::from([503]), "what the others were told");
     // Nothing is said to a client that says nothing, and meanwhile nobody turns in vain.
-    let (before, start) = (server.cpu_time(), Instant::now());
+    let before = server.cpu_time();
     assert!(old[0].hears_nothing_for(Duration::from_secs(1)));
-    let used = server.cpu_time() - before;
-    assert!(used <= start.elapsed() / 20, "{used:?} of CPU time");
+    let used = server.cpu_time().saturating_sub(before);
+    assert!(
+        used <= Duration::from_millis(50),
+        "{used:?} of CPU time in a second"
+    );
     for client in &mut old {
         assert_eq!(client.ask(), 200);
     }
