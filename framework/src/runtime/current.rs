@@ -117,6 +117,11 @@ pub fn driver_name() -> &'static str {
     with(|shard| shard.io.borrow().driver.name())
 }
 
+/// How many descriptors a stream takes on the current shard.
+pub(crate) fn descriptors_per_stream() -> usize {
+    with(|shard| shard.io.borrow().driver.descriptors_per_stream())
+}
+
 /// The buffer pool of the current shard.
 ///
 /// # Panics

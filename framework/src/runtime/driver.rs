@@ -70,6 +70,15 @@ impl Driver {
         forward!(self, driver => driver.in_flight())
     }
 
+    /// How many descriptors a stream takes: a host has one of its own.
+    pub(crate) fn descriptors_per_stream(&self) -> usize {
+        if matches!(self, Driver::Hosted(_)) {
+            2
+        } else {
+            1
+        }
+    }
+
     /// The runtime that this driver is inside of, for whoever runs the shard in it.
     pub(crate) fn take_host(&mut self) -> Option<Host> {
         match self {

@@ -107,7 +107,9 @@ impl Epoll {
                 self.finish(id, outcome);
             }
             Op::Close { socket } => {
-                self.table.remove(socket);
+                if self.table.remove(socket).is_some_and(|it| it.listens) {
+                    self.kernel.remove(socket);
+                }
                 immediate::close(socket);
                 self.finish(id, Ok(Outcome::Done));
             }
@@ -222,6 +224,9 @@ impl Epoll {
         match immediate::set_nonblocking(listener) {
             Ok(()) => self.await_readable(listener, id),
             Err(error) => self.finish(id, Err(error)),
+        }
+        if let Some(token) = self.table.find(listener) {
+            self.table.entry(token).expect("found").listens = true;
         }
     }
 

@@ -3,9 +3,10 @@
 //! What must hold: each socket has one task of the host, which lives as long as the socket and
 //! owns a duplicate of its descriptor; an operation only wakes it. So the memory of what is in
 //! flight belongs to the host's own operations, and dropping one of them is the host's business. A
-//! cancelled receive ends at once, and what the host still brings for it is kept for the next one:
-//! nothing received is lost. Every completion wakes the shard, and a shard that turns without
-//! waiting lets the host poll its own I/O in between.
+//! cancelled receive ends at once, and what the host still brings for it is kept for the next one;
+//! a cancelled accept ends when the host has let go of it: nothing received or accepted is lost.
+//! Every completion wakes the shard, and a shard that turns without waiting lets the host poll its
+//! own I/O in between.
 #![cfg_attr(
     not(any(feature = "monoio", feature = "glommio")),
     expect(dead_code, reason = "what hosts need, and none is built in")
@@ -376,13 +377,16 @@ impl Hosted {
         host::close(socket);
     }
 
-    /// Ends an operation at once. What the host still brings for a receive or an accept waits for
-    /// the next one.
+    /// Ends an operation early: an accept when the host has let go of it, so that no connection is
+    /// lost in between; any other at once. What the host still brings then waits for the next one.
     pub(crate) fn cancel(&mut self, id: OpId) {
         let Some((_, op)) = self.ops.target(id) else {
             return;
         };
         if let Some(line) = self.line(number_of(op)) {
+            if matches!(op, Op::Accept { .. }) && line.end(id) {
+                return;
+            }
             line.forget(id);
         }
         let cancelled = io::Error::from_raw_os_error(number::ECANCELED);

@@ -5,6 +5,8 @@
 //! the shard that accepted it is responsible until another has taken it; a shard that stalls keeps
 //! none waiting, neither in its listen queue nor on the way to it; a shard that is full says so.
 
+mod reserve;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -21,19 +23,21 @@ use crate::net::{TcpListener, TcpStream};
 use crate::runtime::{self, ShardId};
 use crate::service::Service;
 use crate::sharded::Sharded;
-use crate::sys::event::EventFd;
 use crate::sys::limit;
 use crate::sys::socket::Descriptor;
+use reserve::Reserve;
 
 /// After a failed accept: how long to wait at first, and at most (as Go's net/http does).
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// How often the connections of all shards are counted meanwhile: one that closes makes room.
-const ROOM_STEP: Duration = Duration::from_millis(20);
+/// How often it is looked meanwhile whether there is room: a connection of any shard has closed.
+const ROOM_STEP: Duration = Duration::from_millis(10);
 /// How long a shard may take to take a connection in, before it counts as stalled.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often a shard looks after the listen queues of another one, each time of the next.
 const RELIEF_STEP: Duration = Duration::from_millis(250);
+/// How long it waits there for the next connection: a host has to start the accept first.
+const RELIEF_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long a connection that is turned away may take to read why.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -91,20 +95,6 @@ impl Connections {
     pub(super) async fn none_left(&self) {
         poll_fn(|context| self.poll_below(1, context)).await;
     }
-
-    /// Waits until a connection is closed, on any shard, but no longer than `timeout`. Tells
-    /// whether one was.
-    async fn one_less(&self, timeout: Duration) -> bool {
-        let (before, end) = (self.balance.total(), runtime::now() + timeout);
-        while self.balance.total() >= before {
-            let now = runtime::now();
-            if now >= end {
-                return false;
-            }
-            runtime::sleep(ROOM_STEP.min(end - now)).await;
-        }
-        true
-    }
 }
 
 /// Where the fresh connections of one shard go: to its own sessions, or to those that refuse them.
@@ -130,8 +120,7 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, doors: Rc<Door
     let shared = &doors.shared;
     let mut stop = Listener::new(&shared.shutdown);
     let mut backoff = BACKOFF_MIN;
-    // Given up when no other descriptor is left, so that those who wait can be told.
-    let mut reserve = EventFd::new().ok();
+    let mut reserve = Reserve::new();
     loop {
         let next = poll_fn(|context| {
             stop.listen(context);
@@ -149,23 +138,32 @@ pub(super) async fn accept<S: Service>(mut listener: TcpListener, doors: Rc<Door
         match next.await {
             None => break,
             Some(Ok(descriptor)) => {
-                reserve = reserve.or_else(|| EventFd::new().ok());
-                if reserve.is_none() {
+                if !reserve.is_filled() {
                     // It stands where the reserve has stood: the next one could not come.
+                    reserve.give_up();
                     turn_away(TcpStream::open(descriptor)).await;
                     continue;
                 }
                 backoff = BACKOFF_MIN;
+                let lends = reserve.lend();
                 take_up(descriptor, &doors);
+                if lends {
+                    runtime::yield_now().await;
+                }
             }
             Some(Err(error)) => {
                 shared.counters.count_accept_error();
-                warn(&error, backoff, shared.announce);
-                let room = shared.connections.one_less(backoff).await;
-                if room {
+                let none_left = limit::is_out_of_descriptors(&error);
+                // Without the reserve it was told before, and those who come are turned away.
+                if reserve.is_held() || !none_left {
+                    warn(&error, backoff, shared.announce);
+                }
+                let open = shared.connections.balance.total();
+                let room = || shared.connections.balance.total() < open || reserve.is_free();
+                if holds_within(backoff, room).await {
                     backoff = BACKOFF_MIN;
-                } else if backoff > BACKOFF_MIN && limit::is_out_of_descriptors(&error) {
-                    reserve = None;
+                } else if none_left && backoff > BACKOFF_MIN {
+                    reserve.give_up();
                 }
                 backoff = (2 * backoff).min(BACKOFF_MAX);
             }
@@ -183,6 +181,19 @@ fn warn(error: &std::io::Error, backoff: Duration, announce: bool) {
         let advice = limit::advice(error);
         eprintln!("cannot accept connections{advice}: {error}; trying again");
     }
+}
+
+/// Waits until `condition` holds, but no longer than `timeout`. Tells whether it does.
+async fn holds_within(timeout: Duration, condition: impl Fn() -> bool) -> bool {
+    let end = runtime::now() + timeout;
+    while !condition() {
+        let now = runtime::now();
+        if now >= end {
+            return false;
+        }
+        runtime::sleep(ROOM_STEP.min(end - now)).await;
+    }
+    true
 }
 
 /// Stops accepting and brings what has been accepted by then.
@@ -333,20 +344,24 @@ pub(super) async fn relieve<S: Service>(
     }
 }
 
-/// Accepts what waits at this moment on a listener of another shard.
-async fn accept_waiting<S: Service>(listener: &Descriptor, doors: &Doors<S>) {
-    let shared = &doors.shared;
-    let room = shared.connections.open.get() < shared.connections.max;
-    let Some(copy) = listener.try_clone().ok().filter(|_| room) else {
+/// Accepts what waits at this moment on a listener of another shard. Of one whose shard is well
+/// nothing waits, and nothing is accepted.
+async fn accept_waiting<S: Service>(waiting: &Descriptor, doors: &Doors<S>) {
+    let Connections { open, max, .. } = &doors.shared.connections;
+    if !waiting.has_waiting() || open.get() >= *max {
+        return;
+    }
+    let Ok(copy) = waiting.try_clone() else {
         return;
     };
     let mut listener = TcpListener::adopt(copy);
-    let first = poll_fn(|context| Poll::Ready(listener.poll_descriptor(context))).await;
-    // The turn's end starts the accept, and the next turn brings what it has found.
-    runtime::yield_now().await;
-    runtime::yield_now().await;
-    if let Poll::Ready(Ok(descriptor)) = first {
-        take_up(descriptor, doors);
+    while open.get() < *max {
+        let next = pin!(poll_fn(|context| listener.poll_descriptor(context)));
+        match within(RELIEF_TIMEOUT, next).await {
+            Some(Ok(descriptor)) => take_up(descriptor, doors),
+            // What its own shard could not accept either waits for the next look.
+            Some(Err(_)) | None => break,
+        }
     }
     for descriptor in rest(&mut listener).await {
         take_up(descriptor, doors);

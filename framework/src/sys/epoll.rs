@@ -1,7 +1,8 @@
 //! [`Epoll`]: an interest list of the kernel and what it has reported (`epoll(7)`).
 //!
 //! What must hold: everything is watched edge-triggered, so a report comes once for each change and
-//! whoever takes it remembers it; a descriptor leaves the list by being closed.
+//! whoever takes it remembers it; a descriptor leaves the list by being closed, or, where a copy of
+//! it stays open, by [`Epoll::remove`].
 #![expect(unsafe_code, reason = "epoll(7) has no safe binding in std")]
 
 use std::io;
@@ -123,6 +124,12 @@ impl Epoll {
     /// Watches for something else from now on. If it is ready already, that is reported.
     pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    /// Ends the watch of a descriptor that others may have copies of.
+    pub(crate) fn remove(&self, fd: RawFd) {
+        // An error means that there is none.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Interest::Reading);
     }
 
     fn control(&self, verb: i32, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {

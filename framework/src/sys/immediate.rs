@@ -22,6 +22,18 @@ pub(crate) fn set_nonblocking(socket: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a descriptor has something to read, or to accept, at this moment (`poll(2)`).
+pub(crate) fn is_readable(descriptor: RawFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd: descriptor,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: reads and writes one live local.
+    let count = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    count == 1 && asked.revents & libc::POLLIN != 0
+}
+
 /// Receives what is there; 0 bytes at the peer's end.
 #[inline]
 pub(crate) fn receive(socket: RawFd, into: &mut [u8]) -> io::Result<usize> {
@@ -161,5 +173,15 @@ mod tests {
         let error = accept(listener.as_raw_fd()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(!ended_before_accept(&error));
+    }
+
+    #[test]
+    fn a_listener_is_readable_while_a_connection_waits() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!is_readable(listener.as_raw_fd()));
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(is_readable(listener.as_raw_fd()));
+        listener.accept().unwrap();
+        assert!(!is_readable(listener.as_raw_fd()));
     }
 }

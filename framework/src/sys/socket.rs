@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 pub(crate) use socket2::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::sim;
+use super::{immediate, sim};
 
 /// How many connections the kernel keeps for a listener until they are accepted. The kernel lowers
 /// it to `net.core.somaxconn`.
@@ -72,6 +72,14 @@ impl Descriptor {
         match self {
             Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
             Descriptor::Simulated(socket) => socket.try_clone().map(Descriptor::Simulated),
+        }
+    }
+
+    /// Whether a connection waits to be accepted on this listener, at this moment.
+    pub(crate) fn has_waiting(&self) -> bool {
+        match self {
+            Descriptor::Kernel(fd) => immediate::is_readable(fd.as_raw_fd()),
+            Descriptor::Simulated(socket) => socket.has_waiting(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Descriptors and locked memory run out.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sunstar::runtime::Placement;
 use sunstar::server::Config;
@@ -27,14 +28,11 @@ fn server_with_too_many_connections() {
         .unwrap();
 }
 
-/// C16.
+/// C16. Of the 64 descriptors a server takes some twenty for itself; hosts take two for each
+/// connection.
 #[test]
-fn without_descriptors_old_connections_are_served_and_new_ones_when_one_closes() {
+fn without_descriptors_old_connections_are_served_and_new_ones_when_some_close() {
     const TEST: &str = "exhaustion::server_with_too_many_connections";
-    // Known gap: the runtimes that host a shard need more descriptors of their own than are left.
-    if std::env::var("SUNSTAR_DRIVER").is_ok_and(|it| it.starts_with("monoio")) {
-        return;
-    }
     if !has_tool("prlimit") {
         return;
     }
@@ -47,14 +45,23 @@ fn without_descriptors_old_connections_are_served_and_new_ones_when_one_closes()
             other => drop(told.insert(other)),
         }
     }
-    assert!((20..64).contains(&old.len()), "{} are served", old.len());
+    assert!((15..64).contains(&old.len()), "{} are served", old.len());
     assert_eq!(told, BTreeSet::from([503]), "what the others were told");
+    // Nothing is said to a client that says nothing, and meanwhile nobody turns in vain.
+    let before = server.cpu_time();
+    assert!(old[0].hears_nothing_for(Duration::from_secs(1)));
+    let used = server.cpu_time().saturating_sub(before);
+    assert!(
+        used <= Duration::from_millis(50),
+        "{used:?} of CPU time in a second"
+    );
     for client in &mut old {
         assert_eq!(client.ask(), 200);
     }
-    drop(old.pop());
+    // glommio has one more descriptor open while it accepts.
+    old.truncate(old.len() - 2);
     let again = (0..1_000).any(|_| server.connect().ask() == 200);
-    assert!(again, "nothing is accepted although a descriptor is free");
+    assert!(again, "nothing is accepted although descriptors are free");
     assert!(old.iter_mut().all(|client| client.ask() == 200));
 }
 

@@ -1,6 +1,6 @@
 //! [`Program`]: a server in a process of its own, perhaps under a tool that limits or disturbs it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -68,6 +68,19 @@ impl Program {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client { stream }
+    }
+
+    /// How much CPU time it has used so far.
+    ///
+    /// # Panics
+    /// If it was started under a tool that stays between.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        // In hundredths of a second for every program (proc(5), `USER_HZ`).
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// Waits until it has ended by itself; brings what it said on standard error.
@@ -147,6 +160,14 @@ impl Client {
             assert_eq!(&content, b"Hello, World!");
         }
         status
+    }
+
+    /// Waits as long as that, and tells whether nothing has come and it is still open.
+    pub(crate) fn hears_nothing_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let heard = self.stream.read(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Sends a request and tells the answer's status.

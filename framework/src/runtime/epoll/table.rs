@@ -36,7 +36,7 @@ impl Token {
 
 /// One watched descriptor.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent facts")]
 pub(super) struct Registration {
     pub(super) fd: RawFd,
     generation: u32,
@@ -52,6 +52,8 @@ pub(super) struct Registration {
     pub(super) listed: bool,
     /// The kernel also tells of room to write.
     pub(super) watches_room: bool,
+    /// It is a listener, of which other shards have copies: closing it does not end the watch.
+    pub(super) listens: bool,
 }
 
 /// The registrations of one driver.
@@ -96,6 +98,7 @@ impl Table {
             to_the_end: false,
             listed: false,
             watches_room,
+            listens: false,
         });
         let index = u32::try_from(index).expect("fewer than descriptors: a positive i32");
         let place = place(fd);

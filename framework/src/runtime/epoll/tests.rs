@@ -510,6 +510,24 @@ fn a_report_for_a_closed_descriptor_never_reaches_the_next_of_its_number() {
 }
 
 #[test]
+fn a_copy_of_a_listener_that_was_closed_wakes_nobody_any_more() {
+    let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").unwrap().into();
+    let address = TcpListener::from(listener.try_clone().unwrap()).local_addr();
+    let mut bench = Bench::new();
+    let copy = listener.try_clone().unwrap().into_raw_fd();
+    let accept = Op::Accept { listener: copy };
+    let id = bench.driver.push(Target::Listener(1), accept);
+    assert!(bench.turn(Wait::No).is_empty());
+    bench.driver.cancel(id);
+    let close = Op::Close { socket: copy };
+    bench.driver.push(Target::Nobody, close);
+    bench.await_count(2);
+    let _client = TcpStream::connect(address.unwrap()).unwrap();
+    bench.driver.enter(Wait::No);
+    assert_eq!(bench.driver.kernel.reported(), 0);
+}
+
+#[test]
 fn ten_thousand_connections_of_few_numbers_get_only_their_own_bytes() {
     // Row B20.
     let mut bench = Bench::new();

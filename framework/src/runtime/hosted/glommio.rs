@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -55,8 +55,7 @@ fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
             spawn_local(async move { line.serve(serve(stream, connect, &line)).await })
         }
         Work::Listener(socket) => {
-            let listener = host::give(socket);
-            spawn_local(async move { line.serve(accept(listener, &line)).await })
+            spawn_local(async move { line.serve(accept(socket, &line)).await })
         }
         Work::Bell(event) => spawn_local(async move { listen(event, &line).await }),
         Work::Clock => {
@@ -128,14 +127,32 @@ fn send(
 }
 
 /// Accepts for as long as somebody wants it.
-async fn accept(listener: TcpListener, line: &Line) {
+async fn accept(socket: OwnedFd, line: &Line) {
+    let number = socket.as_raw_fd();
+    let listener: TcpListener = host::give(socket);
     loop {
         line.wanted().await;
-        // glommio's stream keeps its descriptor, so the shard gets another one.
-        let accepted = listener.accept().await.map_err(io::Error::from);
-        let accepted = accepted.and_then(|stream| host::duplicate(stream.as_raw_fd()));
+        // glommio's stream keeps its descriptor, so the shard gets another one, whose place is held
+        // beforehand: an accepted connection is not lost for want of it.
+        let accepted = match host::duplicate(number) {
+            Ok(place) => accept_one(&listener, place, line).await,
+            Err(error) => Err(error),
+        };
         line.deliver(accepted.map(|socket| Outcome::Accepted(socket.into())));
+        line.end_accept();
     }
+}
+
+async fn accept_one(listener: &TcpListener, place: OwnedFd, line: &Line) -> io::Result<OwnedFd> {
+    let mut accepting = pin!(listener.accept());
+    let accepted = poll_fn(|context| {
+        // An accept of glommio's cannot be ended without losing what it brings, so it goes on.
+        line.end_accept();
+        accepting.as_mut().poll(context)
+    });
+    let stream = accepted.await.map_err(io::Error::from)?;
+    drop(place);
+    host::duplicate(stream.as_raw_fd())
 }
 
 /// Wakes the shard whenever its doorbell is rung.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use crate::mem::Buf;
 use crate::runtime::op::{OpId, Outcome};
+use crate::sys::ring::number;
 
 /// What is to be sent.
 pub(super) enum Sending {
@@ -29,6 +30,8 @@ pub(super) struct Line {
     closed: Cell<bool>,
     /// The receive or accept that is in flight.
     bringing: Cell<Option<OpId>>,
+    /// The accept that is in flight is to end.
+    ending: Cell<bool>,
     /// What the host has brought after the operation was cancelled.
     kept: RefCell<Option<io::Result<Outcome>>>,
     sending: RefCell<Option<(OpId, Sending)>>,
@@ -42,6 +45,7 @@ impl Line {
             task: RefCell::new(None),
             closed: Cell::new(false),
             bringing: Cell::new(None),
+            ending: Cell::new(false),
             kept: RefCell::new(None),
             sending: RefCell::new(None),
         }
@@ -72,6 +76,17 @@ impl Line {
         self.sending
             .borrow_mut()
             .take_if(|(sending, _)| *sending == id);
+    }
+
+    /// Asks the task to end the accept `id`, which completes when the host has let go of it. Tells
+    /// whether it is in flight.
+    pub(super) fn end(&self, id: OpId) -> bool {
+        let in_flight = self.bringing.get() == Some(id);
+        if in_flight {
+            self.ending.set(true);
+            self.wake();
+        }
+        in_flight
     }
 
     /// Ends the task.
@@ -109,6 +124,25 @@ impl Line {
             Poll::Ready(())
         } else {
             Poll::Pending
+        }
+    }
+
+    /// As [`poll_closed`](Line::poll_closed), and also when the accept is to end.
+    #[inline]
+    pub(super) fn poll_ending(&self, context: &Context<'_>) -> Poll<()> {
+        match self.poll_closed(context) {
+            Poll::Pending if self.ending.get() => Poll::Ready(()),
+            closed => closed,
+        }
+    }
+
+    /// Ends the accept if it was asked to end: what the host still brings waits for the next one.
+    pub(super) fn end_accept(&self) {
+        if self.ending.take()
+            && let Some(id) = self.bringing.take()
+        {
+            let cancelled = io::Error::from_raw_os_error(number::ECANCELED);
+            self.complete(id, Err(cancelled));
         }
     }
 

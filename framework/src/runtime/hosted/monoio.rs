@@ -167,7 +167,7 @@ async fn accept(listener: &TcpListener, line: &Line) {
         let mut accepting = pin!(listener.cancelable_accept(canceller.handle()));
         let mut canceller = Some(canceller);
         let accepted = poll_fn(|context| {
-            if line.poll_closed(context).is_ready()
+            if line.poll_ending(context).is_ready()
                 && let Some(canceller) = canceller.take()
             {
                 canceller.cancel();
@@ -175,7 +175,11 @@ async fn accept(listener: &TcpListener, line: &Line) {
             accepting.as_mut().poll(context)
         });
         let accepted = accepted.await.map(|(stream, _)| host::take(stream));
-        line.deliver(accepted.map(|socket| Outcome::Accepted(socket.into())));
+        let was_cancelled = canceller.is_none() && accepted.is_err();
+        if !was_cancelled {
+            line.deliver(accepted.map(|socket| Outcome::Accepted(socket.into())));
+        }
+        line.end_accept();
     }
 }
 

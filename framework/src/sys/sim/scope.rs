@@ -172,6 +172,15 @@ impl Socket {
         })
     }
 
+    /// Whether a connection waits to be accepted.
+    pub(crate) fn has_waiting(&self) -> bool {
+        with(|kernel| {
+            let file = kernel.file(self.number);
+            let listener = kernel.listener(file);
+            listener.is_some_and(|listener| !listener.backlog.is_empty())
+        })
+    }
+
     /// Writes at once: for a few bytes to a pair's other end.
     #[expect(clippy::unnecessary_wraps, reason = "as a real socket has it")]
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
