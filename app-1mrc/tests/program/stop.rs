@@ -150,6 +150,63 @@ fn a_kill_leaves_zeros_or_the_last_snapshot() {
 }
 
 #[test]
+fn a_kill_under_load_leaves_zeros_or_the_last_snapshot() {
+    let place = Place::new("kill-under-load");
+    let file = place.file();
+    let arguments = ["--smp", "2", "--snapshot", &file];
+    for round in 0..6 {
+        let server = Server::start(&arguments);
+        let expected = if round < 3 { ZEROS } else { ONCE };
+        assert_eq!(server.connect().stats(), expected, "round {round}");
+        if round == 2 {
+            count_three(&server);
+            assert_eq!(server.stop().as_deref(), Some(ONCE));
+            continue;
+        }
+        let (address, total) = (server.address.clone(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for at in 0..CONNECTION_COUNT {
+                let (address, total) = (&address, &total);
+                scope.spawn(move || post_until_closed(address, at, total));
+            }
+            while total.load(Ordering::SeqCst) < 500 {
+                std::thread::yield_now();
+            }
+            server.signal("KILL");
+            assert_eq!(server.farewell(), None);
+        });
+    }
+}
+
+#[test]
+fn a_kill_while_the_snapshot_is_written_leaves_the_old_one_or_the_new() {
+    let place = Place::new("kill-in-the-stop");
+    let file = place.file();
+    let arguments = ["--smp", "2", "--snapshot", &file];
+    let mut before = ZEROS.to_owned();
+    for round in 0..9 {
+        let mut server = Server::start(&arguments);
+        let mut client = server.connect();
+        assert_eq!(client.stats(), before, "round {round}");
+        let body = |at| format!(r#"{{"userId":"{round} {at:0200}","value":{at}}}"#);
+        client.post_all(&(0..2000).map(body).collect::<Vec<_>>());
+        let after = client.stats();
+        drop(client);
+        // At once, when the writing has begun, and when some of it is written.
+        let least = [None, Some(0), Some(1)][round % 3];
+        let written = || fs::metadata(format!("{file}.tmp")).map(|it| it.len()).ok();
+        server.signal("TERM");
+        while written() < least && !server.has_ended() {
+            std::thread::yield_now();
+        }
+        drop(server); // which kills it
+        let stats = Server::start(&arguments).connect().stats();
+        assert!([&before, &after].contains(&&stats), "{stats} is neither");
+        before = stats;
+    }
+}
+
+#[test]
 fn what_a_crash_left_beside_the_snapshot_is_no_hindrance() {
     let place = Place::new("beside");
     let file = place.file();
