@@ -194,7 +194,9 @@ fn a_kill_while_the_snapshot_is_written_leaves_the_old_one_or_the_new() {
         drop(client);
         // At once, when the writing has begun, and when some of it is written.
         let least = [None, Some(0), Some(1)][round % 3];
-        let written = || fs::metadata(format!("{file}.tmp")).map(|it| it.len()).ok();
+        let len = |path: &str| fs::metadata(path).map(|it| it.len()).ok();
+        let kept = len(&file);
+        let written = || len(&format!("{file}.tmp")).or(len(&file).filter(|_| len(&file) != kept));
         server.signal("TERM");
         while written() < least && !server.has_ended() {
             std::thread::yield_now();
