@@ -61,9 +61,9 @@ fn every_value_counts_once_on_either_shard() {
     let mut clients = server.connect_to_both_shards();
     let steps = (0..2000).map(|halves: u32| f64::from(halves) / 2.0);
     let edges = [5e-324, 0.1, 1e16, 9_007_199_254_740_992.0, 1e308];
-    let values = edges.into_iter().chain(steps);
+    let edges = edges.into_iter().flat_map(|value| [value, -value, value]);
     let (mut total, mut sum) = (0_u64, Big::ZERO);
-    for value in values.flat_map(|value| [value, -value, value]) {
+    for value in edges.chain(steps) {
         // A new user on both shards, then a known one, in other words for the same number.
         for text in [format!("{value:?}"), format!("{value:e}")] {
             for client in &mut clients {

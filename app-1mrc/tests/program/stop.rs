@@ -38,8 +38,9 @@ fn post_until_closed(server: &str, connection: usize, total: &AtomicUsize) -> (V
     unreachable!("the server never closed")
 }
 
-fn stop_under_load(round_count: usize) {
-    for round in 0..round_count {
+#[test]
+fn a_stop_under_load_says_what_was_acknowledged() {
+    for round in 0..20 {
         let server = Server::start(&["--smp", "2"]);
         let (address, total) = (server.address.clone(), AtomicUsize::new(0));
         let (stats, logs) = std::thread::scope(|scope| {
@@ -61,17 +62,6 @@ fn stop_under_load(round_count: usize) {
         assert_eq!(stats["uniqueUsers"], acknowledged.len());
         assert_eq!(stats["sum"], acknowledged.iter().sum::<usize>());
     }
-}
-
-#[test]
-fn a_stop_under_load_says_what_was_acknowledged() {
-    stop_under_load(2);
-}
-
-#[test]
-#[ignore = "some seconds: scripts/history-1mrc.sh runs it"]
-fn a_stop_under_load_says_what_was_acknowledged_twenty_times() {
-    stop_under_load(20);
 }
 
 /// A path of this test's own that is free, and is freed again.
