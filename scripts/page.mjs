@@ -5,11 +5,12 @@ import { chromium } from "playwright-core";
 import assert from "node:assert/strict";
 
 const [url, pictures] = process.argv.slice(2);
+const DESKTOP = { width: 1280, height: 720 }, PHONE = { width: 375, height: 812 };
 const VIEWS = [
-  { name: "desktop-light", colorScheme: "light", viewport: { width: 1280, height: 860 } },
-  { name: "desktop-dark", colorScheme: "dark", viewport: { width: 1280, height: 860 } },
-  { name: "phone-light", colorScheme: "light", viewport: { width: 375, height: 812 }, isMobile: true },
-  { name: "phone-dark", colorScheme: "dark", viewport: { width: 375, height: 812 }, isMobile: true },
+  { name: "desktop-light", colorScheme: "light", viewport: DESKTOP },
+  { name: "desktop-dark", colorScheme: "dark", viewport: DESKTOP },
+  { name: "phone-light", colorScheme: "light", viewport: PHONE, isMobile: true },
+  { name: "phone-dark", colorScheme: "dark", viewport: PHONE, isMobile: true },
 ];
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -20,7 +21,9 @@ const faults = [];
 async function open(view) {
   const context = await browser.newContext({ ...view, deviceScaleFactor: 2 });
   const page = await context.newPage();
-  page.on("console", (line) => line.type() === "error" && faults.push(`${view.name}: ${line.text()}`));
+  page.on("console", (line) => {
+    if (line.type() === "error") faults.push(`${view.name}: ${line.text()}`);
+  });
   page.on("pageerror", (error) => faults.push(`${view.name}: ${error}`));
   page.on("request", (request) => {
     const own = request.url().startsWith(url) || request.url().startsWith("data:");
@@ -54,7 +57,7 @@ await shows(rest, "sum", "1.000000e+16");
 await post("/event", '{"userId":"a","value":-1e16}');
 await shows(rest, "sum", "-0.25");
 await post("/event", "[]");
-await rest.waitForFunction(() => !document.getElementById("rejects").textContent.endsWith(" 0"));
+await shows(rest, "rejects", "Refused bodies 1");
 assert.equal((await stats()).totalRequests, 3);
 console.log("figures of single events are shown");
 
@@ -67,10 +70,29 @@ await rest.click("#pause");
 await shows(rest, "events", "4");
 console.log("a pause holds the figures and ends");
 
+let asked = 0;
+rest.on("request", () => asked++);
+/** Lets the page believe that its tab is in the background, or not. */
+const hide = (hidden) => rest.evaluate((hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}, hidden);
+await hide(true);
+await rest.waitForTimeout(1200); // what was under way has ended
+asked = 0;
+await rest.waitForTimeout(3000);
+assert.equal(asked, 0, "a page that nobody sees asks for nothing");
+await hide(false);
+await post("/event", '{"userId":"d","value":1}');
+await shows(rest, "events", "5");
+console.log("a page that nobody sees asks for nothing");
+
 // From here on there is load; page.sh is told so by this line.
 console.log("ready for load");
-await rest.waitForFunction(() => Number(document.getElementById("events").textContent.replaceAll(",", "")) > 200_000,
-  null, { timeout: 120000 });
+for (let tries = 0; (await count(rest, "events")) < 200_000; tries++) {
+  assert.ok(tries < 240, "the load has come");
+  await rest.waitForTimeout(500);
+}
 await rest.waitForTimeout(6000); // some seconds of a timeline
 for (const view of VIEWS) {
   const page = await open(view);
@@ -81,6 +103,8 @@ for (const view of VIEWS) {
   assert.ok(rows >= 1);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   assert.ok(!wide, `${view.name}: nothing is cut off at the side`);
+  const heights = await page.locator("dd").evaluateAll((all) => all.map((one) => one.clientHeight));
+  assert.equal(new Set(heights).size, 1, `${view.name}: no figure is broken into lines`);
   await page.screenshot({ path: `${pictures}/${view.name}.png`, fullPage: true });
   await page.click("#split");
   const edges = await page.locator("#chart .edge").count();

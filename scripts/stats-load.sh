@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What it costs a run of the challenge to be asked for /stats a thousand times a second: runs with
-# and without, interleaved, on two shards; the medians of rate and p99 side by side.
+# and without, interleaved, on two shards; rate, p99 and the server's CPU side by side.
 #   scripts/stats-load.sh [PAIRS] [-n REQUESTS]     default: 5 pairs of 1000000
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -4,10 +4,7 @@
 //! not read one and would open a new connection per request; `GET /stats` has four members and no
 //! more; a future that is dropped half-way leaves no figure wrong (see [`app_1mrc::union`]).
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use app_1mrc::event::Event;
 use app_1mrc::live::Live;
@@ -15,12 +12,15 @@ use app_1mrc::metrics::Metrics;
 use app_1mrc::stats::Stats;
 use app_1mrc::tally::Report;
 use sunstar::http::{HeaderName, HeaderValue, header};
-use sunstar::runtime::{self, Task};
+use sunstar::runtime;
 use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
 use crate::challenge::Challenge;
+use crate::patience::{Unstoppable, within};
 
+/// How long a question waits for all shards; then one counts as lost and there are no figures.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// The live page, whole: it loads nothing but `/live`.
 const PAGE: &str = include_str!("page.html");
 /// What the page may do, so that nothing foreign can run in it.
@@ -28,17 +28,23 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
                            style-src 'unsafe-inline'; img-src data:; connect-src 'self'";
 /// For an event whose user finds no room.
 const FULL: &str = r#"{"error": "no room for more users; POST /reset, or raise --user-memory"}"#;
+/// For a question to which a shard has not answered in time.
+const LOST: &str = r#"{"error": "a shard does not answer, and the rest's figures would be wrong"}"#;
 
-/// The routes of the challenge.
-pub(crate) fn router(challenge: Sharded<Challenge>) -> Router<Challenge> {
+/// The routes of the challenge; questions wait at most `patience` for all shards.
+pub(crate) fn router(challenge: Sharded<Challenge>, patience: Duration) -> Router<Challenge> {
     let start = runtime::now();
     Router::with(challenge)
         .post("/event", post_event)
-        .get("/stats", get_stats)
+        .get("/stats", move |challenge| get_stats(challenge, patience))
         .get("/health", get_health)
-        .post("/reset", post_reset)
-        .get("/metrics", get_metrics)
-        .get("/live", move |challenge| get_live(challenge, start))
+        .post("/reset", move |challenge| post_reset(challenge, patience))
+        .get("/metrics", move |challenge| {
+            get_metrics(challenge, patience)
+        })
+        .get("/live", move |challenge| {
+            get_live(challenge, patience, start)
+        })
         .get("/", get_page)
 }
 
@@ -64,8 +70,9 @@ fn post_event(challenge: Sharded<Challenge>, Bytes(body): Bytes) -> Response {
 }
 
 /// Answers with the figures of all shards together.
-async fn get_stats(challenge: Sharded<Challenge>) -> Response {
-    json(StatusCode::OK, stats(challenge).await.to_string())
+async fn get_stats(challenge: Sharded<Challenge>, patience: Duration) -> Response {
+    let stats = within(patience, stats(challenge)).await;
+    stats.map_or_else(lost, |stats| json(StatusCode::OK, stats.to_string()))
 }
 
 /// Says that the server answers.
@@ -74,7 +81,7 @@ fn get_health() -> &'static str {
 }
 
 /// Forgets everything, on all shards, also when the client goes away meanwhile.
-async fn post_reset(challenge: Sharded<Challenge>) -> StatusCode {
+async fn post_reset(challenge: Sharded<Challenge>, patience: Duration) -> Response {
     let reset = async move {
         let epoch = challenge
             .on(ShardId::ZERO, |challenge| challenge.union().reset())
@@ -86,18 +93,23 @@ async fn post_reset(challenge: Sharded<Challenge>) -> StatusCode {
                 .for_each(|tally| tally.reset(epoch));
         };
         challenge.on_all(tell).await;
-        StatusCode::OK
     };
-    Unstoppable(Some(runtime::spawn(reset))).await
+    let reset = within(patience, Unstoppable::new(runtime::spawn(reset))).await;
+    reset.map_or_else(lost, |()| Response::new(StatusCode::OK))
 }
 
 /// Answers with everything else that is worth knowing, as Prometheus text.
-async fn get_metrics(challenge: Sharded<Challenge>) -> Response {
+async fn get_metrics(challenge: Sharded<Challenge>, patience: Duration) -> Response {
     let restored_count = |challenge: &mut Challenge| challenge.union().restored_count();
-    let metrics = Metrics {
-        stats: stats(challenge).await,
-        restored_count: challenge.on(ShardId::ZERO, restored_count).await,
-        shards: challenge.map(|challenge| challenge.figures()).await,
+    let metrics = async {
+        Metrics {
+            stats: stats(challenge).await,
+            restored_count: challenge.on(ShardId::ZERO, restored_count).await,
+            shards: challenge.map(|challenge| challenge.figures()).await,
+        }
+    };
+    let Some(metrics) = within(patience, metrics).await else {
+        return lost();
     };
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4");
     Response::new(StatusCode::OK)
@@ -106,11 +118,16 @@ async fn get_metrics(challenge: Sharded<Challenge>) -> Response {
 }
 
 /// Answers with what the live page shows.
-async fn get_live(challenge: Sharded<Challenge>, start: Instant) -> Response {
-    let live = Live {
-        uptime: runtime::now().saturating_duration_since(start),
-        stats: stats(challenge).await,
-        shards: challenge.map(|challenge| challenge.figures()).await,
+async fn get_live(challenge: Sharded<Challenge>, patience: Duration, start: Instant) -> Response {
+    let live = async {
+        Live {
+            uptime: runtime::now().saturating_duration_since(start),
+            stats: stats(challenge).await,
+            shards: challenge.map(|challenge| challenge.figures()).await,
+        }
+    };
+    let Some(live) = within(patience, live).await else {
+        return lost();
     };
     json(StatusCode::OK, live.to_string())
         .with_field(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
@@ -165,6 +182,10 @@ fn ship(challenge: Sharded<Challenge>, batch: Report) {
     runtime::spawn(shipment).detach();
 }
 
+fn lost() -> Response {
+    json(StatusCode::SERVICE_UNAVAILABLE, LOST.to_owned())
+}
+
 fn json(status: StatusCode, text: String) -> Response {
     let media_type = HeaderValue::from_static("application/json");
     Response::new(status)
@@ -172,32 +193,11 @@ fn json(status: StatusCode, text: String) -> Response {
         .with_content(text)
 }
 
-/// A task that runs to its end even if nobody waits for it any more.
-struct Unstoppable<T>(Option<Task<T>>);
-
-impl<T> Future for Unstoppable<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let task = self
-            .0
-            .as_mut()
-            .expect("it is taken only when this is dropped");
-        Pin::new(task).poll(context)
-    }
-}
-
-impl<T> Drop for Unstoppable<T> {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.detach();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::future::Future;
+    use std::sync::{Barrier, mpsc};
+    use std::task::Poll;
 
     use super::*;
     use crate::challenge::beginning;
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn events_of_two_shards_are_counted_together() {
         on_two_shards(async |shard, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             for number in 0..100 {
                 post(&router, shard.index() + number % 50, 0.1).await;
             }
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn an_event_is_in_the_answer_that_is_asked_for_after_it() {
         on_two_shards(async |shard, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             for number in 1..=1000 {
                 post(&router, shard.index(), 1.0).await;
                 let (_, text) = answer(&router, Request::get("/stats")).await;
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn many_users_are_shipped_ahead_and_counted_once() {
         on_two_shards(async |_, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             for number in 0..5000 {
                 post(&router, number, 2.0).await;
                 if number % 100 == 0 {
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_reset_reaches_every_shard() {
         on_two_shards(async |shard, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             post(&router, 1, 1.5).await;
             if shard == ShardId::ZERO {
                 wait_for(&router, BOTH).await;
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_reset_goes_on_when_its_client_is_gone() {
         on_two_shards(async |shard, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             post(&router, 1, 1.5).await;
             if shard == ShardId::ZERO {
                 wait_for(&router, BOTH).await;
@@ -338,9 +338,33 @@ mod tests {
     }
 
     #[test]
+    fn while_a_shard_does_not_answer_there_are_no_figures() {
+        static ANSWERED: Barrier = Barrier::new(2);
+        on_two_shards(async |shard, challenge| {
+            if shard != ShardId::ZERO {
+                ANSWERED.wait(); // and meanwhile the shard is stuck
+                return;
+            }
+            let router = router(challenge, Duration::from_millis(20));
+            post(&router, 1, 1.5).await;
+            let questions = [
+                Request::get("/stats"),
+                Request::get("/metrics"),
+                Request::get("/live"),
+                Request::post("/reset"),
+            ];
+            for question in questions {
+                assert_eq!(answer(&router, question).await, (503, LOST.to_owned()));
+            }
+            ANSWERED.wait();
+            wait_for(&router, ZEROS).await; // the reset has gone on
+        });
+    }
+
+    #[test]
     fn a_bad_event_is_told_why_and_counts_nothing() {
         on_two_shards(async |_, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             let request = Request::post("/event").with_content(r#"{"userId":"u"}"#);
             let expected = (400, r#"{"error": "value is missing"}"#.to_owned());
             assert_eq!(answer(&router, request).await, expected);
@@ -353,7 +377,7 @@ mod tests {
     #[test]
     fn other_methods_and_paths_are_refused() {
         on_two_shards(async |_, challenge| {
-            let router = router(challenge);
+            let router = router(challenge, PATIENCE);
             assert_eq!(answer(&router, Request::get("/health")).await.0, 200);
             assert_eq!(answer(&router, Request::get("/event")).await.0, 405);
             assert_eq!(answer(&router, Request::post("/stats")).await.0, 405);

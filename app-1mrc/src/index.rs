@@ -40,8 +40,13 @@ pub(crate) struct Index {
     children: Vec<Directory>,
     /// Bytes of memory that the children hold.
     children_memory_len: usize,
-    segments: Vec<Segment>,
+    /// By the number of a segment. Apart from their states, so that this list is short: when it
+    /// grows it is copied, in the course of one insertion.
+    segments: Vec<Slots>,
+    states: Vec<State>,
 }
+
+type Slots = Box<[u64; SLOT_COUNT]>;
 
 /// The segment, or the child, of each value of some bits.
 #[derive(Clone, Debug)]
@@ -51,12 +56,13 @@ struct Directory {
     depth: u32,
 }
 
-#[derive(Clone, Debug)]
-struct Segment {
-    slots: Box<[u64; SLOT_COUNT]>,
-    taken: usize,
-    /// How many leading bits all tags of this segment share.
-    depth: u32,
+/// What is known of a segment.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// How many of its slots are taken.
+    taken: u16,
+    /// How many leading bits all its tags share.
+    depth: u8,
 }
 
 impl Index {
@@ -67,7 +73,7 @@ impl Index {
     #[inline]
     pub(crate) fn find(&self, tag: u32, is_wanted: impl Fn(u64) -> bool) -> Result<u64, Vacancy> {
         let segment = self.segment(tag);
-        let slots = &self.segments[segment].slots;
+        let slots = &self.segments[segment];
         let mut slot = home(tag);
         loop {
             let entry = slots[slot];
@@ -91,10 +97,11 @@ impl Index {
             address < EMPTY >> TAG_BITS,
             "more than 64 GiB of names on one shard"
         );
-        let segment = &mut self.segments[vacancy.segment];
-        segment.slots[vacancy.slot] = (u64::from(vacancy.tag) << ADDRESS_BITS) | address;
-        segment.taken += 1;
-        if segment.taken > TAKEN_MAX {
+        let entry = (u64::from(vacancy.tag) << ADDRESS_BITS) | address;
+        self.segments[vacancy.segment][vacancy.slot] = entry;
+        let state = &mut self.states[vacancy.segment];
+        state.taken += 1;
+        if usize::from(state.taken) > TAKEN_MAX {
             self.split(vacancy.segment, vacancy.tag);
         }
     }
@@ -104,7 +111,8 @@ impl Index {
         self.root.memory_len()
             + self.children_memory_len
             + self.children.capacity() * size_of::<Directory>()
-            + self.segments.capacity() * size_of::<Segment>()
+            + self.segments.capacity() * size_of::<Slots>()
+            + self.states.capacity() * size_of::<State>()
             + self.segments.len() * SLOT_COUNT * size_of::<u64>()
     }
 
@@ -112,7 +120,7 @@ impl Index {
     #[cfg(test)]
     pub(crate) fn step_count(&self, tag: u32) -> usize {
         let segment = self.segment(tag);
-        let slots = &self.segments[segment].slots;
+        let slots = &self.segments[segment];
         let probes = (0..SLOT_COUNT).map(|step| (home(tag) + step) % SLOT_COUNT);
         probes.take_while(|&slot| slots[slot] != EMPTY).count()
     }
@@ -134,21 +142,25 @@ impl Index {
     /// next insertion splits again, long before the segment is full.
     #[cold]
     fn split(&mut self, at: usize, tag: u32) {
-        let depth = self.segments[at].depth + 1;
+        let depth = u32::from(self.states[at].depth) + 1;
         assert!(depth <= TAG_BITS, "tags are not evenly spread");
-        let mut halves = [Segment::new(depth), Segment::new(depth)];
-        for &entry in self.segments[at]
-            .slots
-            .iter()
-            .filter(|&&entry| entry != EMPTY)
-        {
+        let mut halves = [empty(), empty()];
+        let mut counts = [0, 0];
+        for &entry in self.segments[at].iter().filter(|&&entry| entry != EMPTY) {
             let tag = u32::try_from(entry >> ADDRESS_BITS).expect("tags have 28 bits");
-            halves[leading(tag, depth) % 2].push(tag, entry);
+            let half = leading(tag, depth) % 2;
+            write(&mut halves[half], tag, entry);
+            counts[half] += 1;
         }
         let sibling = u32::try_from(self.segments.len()).expect("below 2^28");
         let [zero, one] = halves;
-        self.segments[at] = zero;
+        let [zero_state, one_state] = counts.map(|taken| State {
+            taken,
+            depth: u8::try_from(depth).expect("at most 28"),
+        });
+        (self.segments[at], self.states[at]) = (zero, zero_state);
         self.segments.push(one);
+        self.states.push(one_state);
         if depth <= ROOT_DEPTH_MAX {
             self.root.split(tag, depth, sibling);
         } else {
@@ -211,28 +223,24 @@ impl Default for Index {
             root: Directory::new(0),
             children: Vec::new(),
             children_memory_len: 0,
-            segments: vec![Segment::new(0)],
+            segments: vec![empty()],
+            states: vec![State { taken: 0, depth: 0 }],
         }
     }
 }
 
-impl Segment {
-    fn new(depth: u32) -> Segment {
-        Segment {
-            slots: Box::new([EMPTY; SLOT_COUNT]),
-            taken: 0,
-            depth,
-        }
-    }
+/// A segment without entries.
+fn empty() -> Slots {
+    Box::new([EMPTY; SLOT_COUNT])
+}
 
-    fn push(&mut self, tag: u32, entry: u64) {
-        let mut slot = home(tag);
-        while self.slots[slot] != EMPTY {
-            slot = (slot + 1) % SLOT_COUNT;
-        }
-        self.slots[slot] = entry;
-        self.taken += 1;
+/// Writes an entry where there is none with this tag.
+fn write(slots: &mut Slots, tag: u32, entry: u64) {
+    let mut slot = home(tag);
+    while slots[slot] != EMPTY {
+        slot = (slot + 1) % SLOT_COUNT;
     }
+    slots[slot] = entry;
 }
 
 /// The leading `depth` bits of a tag, as a number.

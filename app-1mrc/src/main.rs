@@ -3,6 +3,7 @@
 mod challenge;
 mod handlers;
 mod memory;
+mod patience;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use clap::Parser;
 use sunstar::{Router, Server, ShardId, Sharded, runtime};
 
 use challenge::{Challenge, Counted, beat, beginning, inherit};
-use handlers::router;
+use handlers::{PATIENCE, router};
 
 /// The longest body of a request; more is answered with 413.
 const BODY_LEN_MAX: u64 = 64 * 1024;
@@ -95,7 +96,7 @@ fn starter(
         let counted = beginning(shard, runtime::shard_count(), memory_len, kept);
         let challenge = Sharded::start(Challenge::new(counted, heirs.clone()));
         runtime::spawn(beat(challenge)).detach();
-        router(challenge)
+        router(challenge, PATIENCE)
     }
 }
 

@@ -164,6 +164,28 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_one_byte_are_two_whatever_their_length() {
+        let mut users = Users::default();
+        let mut known = 0;
+        for len in [1, 127, 128, 255, 256, 257, 16_384, 65_000] {
+            let name = "x".repeat(len);
+            let mut all = vec![name.clone()];
+            for at in [0, len / 2, len - 1] {
+                let mut other = name.clone();
+                other.replace_range(at..=at, "y");
+                all.push(other);
+            }
+            for name in &all {
+                users.insert(name).unwrap();
+            }
+            let expected: HashSet<&String> = all.iter().collect();
+            assert!(all.iter().all(|name| users.insert(name) == Ok(false)));
+            known += expected.len() as u64;
+            assert_eq!(users.len(), known, "{len} bytes");
+        }
+    }
+
+    #[test]
     fn it_agrees_with_the_standard_set() {
         let mut users = Users::default();
         let mut model = HashSet::new();

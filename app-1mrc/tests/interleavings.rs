@@ -261,6 +261,14 @@ fn a_writer_who_reads_on_and_one_who_does_not() {
 }
 
 #[test]
+fn users_who_are_known_already() {
+    let again = &[Post(1, "a"), Read, Post(1, "a"), Read];
+    explore(&[], &[again, &[Read]], 1000);
+    let before = &[Post(2, "a"), Post(1, "a")];
+    explore(before, &[&[Post(1, "a"), Read], &[Read, Post(2, "a")]], 250);
+}
+
+#[test]
 fn a_reset_between_a_reader_and_a_writer() {
     explore(&[Post(2, "a")], &[&[Read], &[Reset], &[Post(1, "a")]], 280);
     explore(

@@ -71,6 +71,10 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     /// Waits for the end; what the program still had to say, if it ended with 0.
     pub(crate) fn farewell(mut self) -> Option<String> {
         let mut rest = String::new();

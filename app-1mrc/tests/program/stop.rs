@@ -38,8 +38,9 @@ fn post_until_closed(server: &str, connection: usize, total: &AtomicUsize) -> (V
     unreachable!("the server never closed")
 }
 
-fn stop_under_load(round_count: usize) {
-    for round in 0..round_count {
+#[test]
+fn a_stop_under_load_says_what_was_acknowledged() {
+    for round in 0..20 {
         let server = Server::start(&["--smp", "2"]);
         let (address, total) = (server.address.clone(), AtomicUsize::new(0));
         let (stats, logs) = std::thread::scope(|scope| {
@@ -61,17 +62,6 @@ fn stop_under_load(round_count: usize) {
         assert_eq!(stats["uniqueUsers"], acknowledged.len());
         assert_eq!(stats["sum"], acknowledged.iter().sum::<usize>());
     }
-}
-
-#[test]
-fn a_stop_under_load_says_what_was_acknowledged() {
-    stop_under_load(2);
-}
-
-#[test]
-#[ignore = "some seconds: scripts/history-1mrc.sh runs it"]
-fn a_stop_under_load_says_what_was_acknowledged_twenty_times() {
-    stop_under_load(20);
 }
 
 /// A path of this test's own that is free, and is freed again.
@@ -146,6 +136,65 @@ fn a_kill_leaves_zeros_or_the_last_snapshot() {
             server.signal("KILL");
             assert_eq!(server.farewell(), None);
         }
+    }
+}
+
+#[test]
+fn a_kill_under_load_leaves_zeros_or_the_last_snapshot() {
+    let place = Place::new("kill-under-load");
+    let file = place.file();
+    let arguments = ["--smp", "2", "--snapshot", &file];
+    for round in 0..6 {
+        let server = Server::start(&arguments);
+        let expected = if round < 3 { ZEROS } else { ONCE };
+        assert_eq!(server.connect().stats(), expected, "round {round}");
+        if round == 2 {
+            count_three(&server);
+            assert_eq!(server.stop().as_deref(), Some(ONCE));
+            continue;
+        }
+        let (address, total) = (server.address.clone(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for at in 0..CONNECTION_COUNT {
+                let (address, total) = (&address, &total);
+                scope.spawn(move || post_until_closed(address, at, total));
+            }
+            while total.load(Ordering::SeqCst) < 500 {
+                std::thread::yield_now();
+            }
+            server.signal("KILL");
+            assert_eq!(server.farewell(), None);
+        });
+    }
+}
+
+#[test]
+fn a_kill_while_the_snapshot_is_written_leaves_the_old_one_or_the_new() {
+    let place = Place::new("kill-in-the-stop");
+    let file = place.file();
+    let arguments = ["--smp", "2", "--snapshot", &file];
+    let mut before = ZEROS.to_owned();
+    for round in 0..9 {
+        let mut server = Server::start(&arguments);
+        let mut client = server.connect();
+        assert_eq!(client.stats(), before, "round {round}");
+        let body = |at| format!(r#"{{"userId":"{round} {at:0200}","value":{at}}}"#);
+        client.post_all(&(0..2000).map(body).collect::<Vec<_>>());
+        let after = client.stats();
+        drop(client);
+        // At once, when the writing has begun, and when some of it is written.
+        let least = [None, Some(0), Some(1)][round % 3];
+        let len = |path: &str| fs::metadata(path).map(|it| it.len()).ok();
+        let kept = len(&file);
+        let written = || len(&format!("{file}.tmp")).or(len(&file).filter(|_| len(&file) != kept));
+        server.signal("TERM");
+        while written() < least && !server.has_ended() {
+            std::thread::yield_now();
+        }
+        drop(server); // which kills it
+        let stats = Server::start(&arguments).connect().stats();
+        assert!([&before, &after].contains(&&stats), "{stats} is neither");
+        before = stats;
     }
 }
 
