@@ -54,10 +54,7 @@ pub(super) struct Session<S: Service> {
     shared: Rc<Shared<S>>,
     /// `None` once the connection is no longer HTTP's.
     stream: Option<TcpStream>,
-    /// `None` while the connection is idle.
-    work: Option<Box<Work>>,
-    /// What is left of the protocol's state meanwhile.
-    parked: Parked,
+    rest: Rest,
     timer: Sleep,
     stop: Listener,
     /// How much the peer had taken when we last looked, and since when it has taken no more.
@@ -66,6 +63,16 @@ pub(super) struct Session<S: Service> {
     looked_again: bool,
     /// How the session will have ended, should it end now.
     end: End,
+}
+
+/// What a session has besides, between two turns.
+enum Rest {
+    /// It is at work.
+    Busy(Box<Work>),
+    /// The connection is idle, and this is what is left of the protocol's state.
+    Idle(Parked),
+    /// It is being polled, or over.
+    Taken,
 }
 
 /// What a session needs from the first byte of a request to the last one of its answer. Idle
@@ -207,12 +214,11 @@ impl<S: Service> Session<S> {
     pub(super) fn new(stream: TcpStream, shared: Rc<Shared<S>>) -> Session<S> {
         let now = runtime::now();
         Session {
-            parked: Parked::new(&shared.limits, now),
+            rest: Rest::Idle(Parked::new(&shared.limits, now)),
             timer: runtime::sleep_until(now + shared.limits.idle_timeout),
             stop: Listener::new(&shared.shutdown),
             stream: Some(stream),
             shared,
-            work: None,
             taken: (0, now),
             looked_again: false,
             end: End::Stopped,
@@ -222,25 +228,27 @@ impl<S: Service> Session<S> {
     /// Takes the work up where it was left.
     #[inline]
     fn take_work(&mut self) -> Box<Work> {
-        if let Some(work) = self.work.take() {
-            return work;
-        }
+        let parked = match std::mem::replace(&mut self.rest, Rest::Taken) {
+            Rest::Busy(work) => return work,
+            Rest::Idle(parked) => parked,
+            Rest::Taken => unreachable!("a future is not polled again when it is over"),
+        };
         let new = || Box::new(Work::new(&self.shared, runtime::now()));
         let mut work = self.shared.spare.take().unwrap_or_else(new);
-        work.connection.unpark(self.parked);
+        work.connection.unpark(parked);
         work
     }
 
     /// Keeps the work for later, or leaves it to others if there is nothing to do.
     #[inline]
     fn leave_work(&mut self, mut work: Box<Work>) {
-        match work.park() {
+        self.rest = match work.park() {
             Some(parked) => {
-                self.parked = parked;
                 self.shared.spare.give(work);
+                Rest::Idle(parked)
             }
-            None => self.work = Some(work),
-        }
+            None => Rest::Busy(work),
+        };
     }
 }
 

@@ -73,7 +73,8 @@ impl Shutdown {
 /// A place among those that are woken when the stop goes on.
 pub(super) struct Listener {
     shutdown: Rc<Shutdown>,
-    place: Option<usize>,
+    /// Of four bytes: every connection has one.
+    place: Option<u32>,
 }
 
 impl Listener {
@@ -89,7 +90,8 @@ impl Listener {
     pub(super) fn listen(&mut self, context: &Context<'_>) {
         if self.place.is_none() {
             let waker = context.waker().clone();
-            self.place = Some(self.shutdown.waiting.borrow_mut().insert(waker));
+            let place = self.shutdown.waiting.borrow_mut().insert(waker);
+            self.place = Some(u32::try_from(place).expect("fewer tasks than descriptors"));
         }
     }
 
@@ -102,7 +104,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            let waker = self.shutdown.waiting.borrow_mut().remove(place);
+            let waker = self.shutdown.waiting.borrow_mut().remove(place as usize);
             drop(waker);
         }
     }
