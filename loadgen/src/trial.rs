@@ -60,13 +60,18 @@ pub(crate) fn run(
     watch: (Arc<Watch>, std::sync::mpsc::Receiver<crate::watch::RowPart>),
 ) -> Result<Trial, Failure> {
     let failed = |error: String| Failure::new(Exit::Failed, error);
+    let before = server_pid.and_then(Used::by);
+    if let (Some(pid), None) = (server_pid, before) {
+        let line = format!("no process has the number {pid} (--server-pid)");
+        return Err(Failure::new(Exit::Usage, line));
+    }
     let (watch, rows) = watch;
     watch
         .listen()
         .map_err(|error| failed(format!("cannot listen to signals: {error}")))?;
     let observer = Observer::start(plan, &watch, rows, outputs)
         .map_err(|error| failed(format!("cannot start a thread: {error}")))?;
-    let (started, before) = (wall_clock(), server_pid.and_then(Used::by));
+    let started = wall_clock();
     let began = clock();
     let result = engine::run(plan.clone(), &watch);
     let time = clock() - began;
