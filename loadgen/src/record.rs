@@ -128,6 +128,10 @@ pub(crate) struct Judged {
     pub(crate) runqueue_wait_ratio: Option<f64>,
     pub(crate) enobufs: u64,
     pub(crate) exhausted: u64,
+    #[serde(default)]
+    pub(crate) clock_uncertainty_p99_ns: Option<u64>,
+    #[serde(default)]
+    pub(crate) clock_uncertainty_max_ns: u64,
 }
 
 /// What became of the requests.

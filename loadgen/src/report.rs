@@ -188,7 +188,11 @@ fn write_times(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     match shown.next() {
         Some(last) => {
             let beyond = grouped(last.beyond(count));
-            writeln!(out, "  {} rests on {beyond} answers beyond it.", last.name)
+            write!(out, "  {} rests on {beyond} answers beyond it.", last.name)?;
+            match trial.tally.uncertainty.at(PERCENTILES[2]) {
+                Some(time) => writeln!(out, " Stamps are off by {} at p99.", short(time)),
+                None => writeln!(out),
+            }
         }
         None => writeln!(
             out,

@@ -47,7 +47,7 @@ pub(crate) fn record(
         target: target(url, plan),
         config: config(load, plan),
         model: model(plan),
-        env: machine::env(&plan.placement, load.machine.server_pid),
+        env: machine::env(&plan.placement, load.machine.server_pid, trial.tally.driver),
         phases: Phases {
             warmup_s: trial.tally.warm.seconds(),
             measured_s: trial.tally.elapsed().as_secs_f64(),
@@ -155,6 +155,7 @@ pub(crate) fn offered_rate(plan: &Plan) -> Option<f64> {
 
 fn judged(trial: &Trial) -> Judged {
     let lag = trial.measured.lag.at(PERCENTILES[2]);
+    let uncertainty = trial.tally.uncertainty.at(PERCENTILES[2]);
     Judged {
         status: trial.verdict.status,
         reasons: trial.verdict.reasons.clone(),
@@ -164,6 +165,8 @@ fn judged(trial: &Trial) -> Judged {
         runqueue_wait_ratio: trial.evidence.waited,
         enobufs: trial.evidence.starved,
         exhausted: trial.evidence.exhausted,
+        clock_uncertainty_p99_ns: uncertainty.map(|time| crate::moment::Moment::after(time).0),
+        clock_uncertainty_max_ns: crate::moment::Moment::after(trial.tally.uncertainty.max()).0,
     }
 }
 

@@ -77,6 +77,10 @@ pub(crate) struct Tally {
     pub(crate) first_fault: Option<String>,
     /// How the shards themselves fared.
     pub(crate) health: Vec<Health>,
+    /// What they asked of the kernel with.
+    pub(crate) driver: Option<&'static str>,
+    /// By how much stamps may have been off that shared one reading of the clock.
+    pub(crate) uncertainty: Latency,
 }
 
 impl Tally {
@@ -96,6 +100,8 @@ impl Tally {
             warm: Moment::START,
             first_fault: None,
             health: Vec::new(),
+            driver: None,
+            uncertainty: Latency::new(),
         }
     }
 
@@ -214,6 +220,8 @@ impl Tally {
         self.warm = self.warm.max(other.warm);
         self.first_fault = self.first_fault.take().or(other.first_fault);
         self.health.extend(other.health);
+        self.driver = self.driver.or(other.driver);
+        self.uncertainty.merge(&other.uncertainty);
     }
 
     fn merge_traffic(&mut self, other: &Tally) {
