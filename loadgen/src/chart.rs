@@ -28,6 +28,10 @@ const COLOURS: [&str; 8] = [
 pub(crate) struct Series {
     /// What it is of.
     pub(crate) name: String,
+    /// Whose it is: lines of one owner have one colour.
+    pub(crate) owner: usize,
+    /// Whether it is the second line of its owner.
+    pub(crate) dashed: bool,
     /// From left to right.
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -121,7 +125,12 @@ impl Chart {
         )?;
         self.write_grid(out)?;
         for (index, series) in self.series.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
+            let colour = COLOURS[series.owner % COLOURS.len()];
+            let dashes = if series.dashed {
+                " stroke-dasharray=\"6 4\""
+            } else {
+                ""
+            };
             let points: Vec<_> = series
                 .points
                 .iter()
@@ -130,7 +139,7 @@ impl Chart {
             let points = points.join(" ");
             writeln!(
                 out,
-                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes} \
                  stroke-linejoin=\"round\" points=\"{points}\"/>"
             )?;
             let (row, column) = (index / NAMES_PER_ROW, index % NAMES_PER_ROW);
@@ -142,7 +151,7 @@ impl Chart {
             );
             writeln!(
                 out,
-                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"4\" \
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"4\"{dashes} \
                  points=\"{x},{} {},{}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
                 y + 4.0,
                 x + 20.0,
@@ -231,6 +240,8 @@ mod tests {
             x: Axis::linear("t", 10.0, show),
             y: Axis::powers("ns", 1_500.0, 2e6, show),
             series: vec![Series {
+                owner: 0,
+                dashed: false,
                 name: "\"one\"".into(),
                 points,
             }],

@@ -220,6 +220,8 @@ fn percentiles(records: &[Record]) -> Chart {
             let name = format!("{} {kind}", name(record, index));
             series.push(Series {
                 name,
+                owner: index,
+                dashed: kind == "service",
                 points: curve(&latency),
             });
         }
@@ -319,6 +321,8 @@ fn over_time(records: &[Record], each: impl Fn(&Record) -> Vec<(f64, f64)>) -> V
     let all = records.iter().enumerate();
     all.map(|(index, record)| Series {
         name: name(record, index),
+        owner: index,
+        dashed: false,
         points: each(record),
     })
     .collect()
