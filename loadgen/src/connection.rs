@@ -246,7 +246,7 @@ impl Connection {
         match &stint.plan.pace {
             Pace::Closed { think: None } => {
                 let claimed = stint.claim(self.room(stint), now);
-                self.send(stint, now, claimed);
+                self.send(stint, now, now, claimed);
                 if self.in_flight == 0 && self.end.is_none() {
                     let done = !stint.is_left(now);
                     self.finish(if done { End::Done } else { End::Gone });
@@ -260,12 +260,12 @@ impl Connection {
                     stint.think(self.lane, *think, now);
                 }
             }
-            Pace::Open(_) => self.serve_due(stint, now),
+            Pace::Open(_) => self.serve_due(stint, now, now),
         }
     }
 
-    /// Sends what is due, or waits for more.
-    pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment) {
+    /// Sends what is due, or waits for more; `free` is since when the connection has had room.
+    pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment, free: Moment) {
         while self.room(stint) > 0 {
             let next = if stint.is_per_connection() {
                 stint.pop_backlog(self.lane)
@@ -279,7 +279,7 @@ impl Connection {
                 }
                 return;
             };
-            self.send(stint, due, number..number + 1);
+            self.send(stint, due, free, number..number + 1);
         }
         if self.is_worn_out(stint) {
             self.finish(End::Gone);
@@ -289,7 +289,7 @@ impl Connection {
     /// Sends the next request after a thought that ended at `due`.
     pub(crate) fn end_thought(&mut self, stint: &Stint, due: Moment, now: Moment) {
         let claimed = stint.claim(self.room(stint).min(1), now);
-        self.send(stint, due, claimed);
+        self.send(stint, due, due, claimed);
         if self.in_flight == 0 && !stint.is_left(now) {
             self.finish(End::Done);
         }
@@ -301,19 +301,19 @@ impl Connection {
     }
 
     #[inline]
-    fn send(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+    fn send(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
         if claimed.is_empty() {
             return;
         }
         if stint.is_mixed() {
-            claimed.for_each(|number| self.send_batch(stint, intended, number..number + 1));
+            claimed.for_each(|number| self.send_batch(stint, intended, free, number..number + 1));
         } else {
-            self.send_batch(stint, intended, claimed);
+            self.send_batch(stint, intended, free, claimed);
         }
     }
 
     #[inline]
-    fn send_batch(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+    fn send_batch(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
         let count = u32::try_from(claimed.end - claimed.start).expect("at most DEPTH_MAX");
         let template = stint.template_of(claimed.start);
         let stream = &mut self.stream;
@@ -325,7 +325,10 @@ impl Connection {
             phase: stint.phase_of(intended),
             template,
         };
-        stint.tally.borrow_mut().note_sent(&batch, len);
+        let mut tally = stint.tally.borrow_mut();
+        tally.note_sent(&batch, len);
+        tally.note_delay(&batch, free);
+        drop(tally);
         stint.add_in_flight(u64::from(count));
         self.in_flight += count;
         self.sent += u64::from(count);

@@ -145,7 +145,7 @@ impl<'a> Pacer<'a> {
             if let Some(lane) = self.stint.pop_idle() {
                 self.with(lane, |connection| {
                     if std::mem::take(&mut connection.is_idle) {
-                        connection.serve_due(self.stint, now);
+                        connection.serve_due(self.stint, now, Moment::START);
                     }
                 });
             } else if open.overload == Overload::Drop {
@@ -166,7 +166,8 @@ impl<'a> Pacer<'a> {
             let at = self.next_lane % self.stint.lanes.len();
             self.next_lane = at + 1;
             self.stint.push_backlog(at, number, due);
-            self.stint.lanes[at].with(|connection| connection.serve_due(self.stint, now));
+            self.stint.lanes[at]
+                .with(|connection| connection.serve_due(self.stint, now, Moment::START));
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) fn record(
         verdict: judged(trial),
         counts: Counts::of_all(&trial.measured.ledger, &trial.tally),
         rate: rate(plan, trial),
-        latency: Times::of(&trial.measured, &trial.tally.connect),
+        latency: Times::of(&trial.measured, &trial.tally.connect, &trial.tally.delay),
         templates: templates(plan, trial),
         stages: stages(plan, trial),
         timeseries: Timeseries {
@@ -155,6 +155,7 @@ pub(crate) fn offered_rate(plan: &Plan) -> Option<f64> {
 
 fn judged(trial: &Trial) -> Judged {
     let lag = trial.measured.lag.at(PERCENTILES[2]);
+    let delay = trial.tally.delay.at(PERCENTILES[2]);
     let uncertainty = trial.tally.uncertainty.at(PERCENTILES[2]);
     Judged {
         status: trial.verdict.status,
@@ -162,6 +163,7 @@ fn judged(trial: &Trial) -> Judged {
         achieved_ratio: trial.evidence.achieved,
         client_busy_max: trial.evidence.busy,
         send_lag_p99_ns: lag.map(|lag| crate::moment::Moment::after(lag).0),
+        own_delay_p99_ns: delay.map(|delay| crate::moment::Moment::after(delay).0),
         runqueue_wait_ratio: trial.evidence.waited,
         enobufs: trial.evidence.starved,
         exhausted: trial.evidence.exhausted,
