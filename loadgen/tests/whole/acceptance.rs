@@ -466,3 +466,14 @@ fn the_same_server_twice_is_compared_and_the_rate_under_a_promise_is_found() {
         "{ended:#?}"
     );
 }
+
+/// Shards share a port, so the kernel alone would let two sinks share one as well.
+#[test]
+fn a_second_sink_on_a_port_is_refused() {
+    let sink = Sink::start(&[]);
+    let taken = sink.url.replace("http://", "").replace('/', "");
+    let ended = loadgen(&["sink", "--listen", &taken]);
+    ended.expect(1, &[]);
+    let said = format!("cannot listen on {taken}: Address already in use");
+    assert!(ended.err.contains(&said), "{ended:#?}");
+}
