@@ -61,6 +61,7 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
         interval: Duration::from_secs(1),
         busy_poll: false,
         placement,
+        driver: machine.driver,
     };
     let watch = trial::watch(&plan);
     let poller = match challenge.poll_stats {

@@ -5,7 +5,9 @@
 
 use std::fmt::Write;
 
-/// The size of the picture, in pixels.
+use crate::number::approximate;
+
+/// The size of the picture without its legend, in pixels.
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 340.0;
 /// What lies around the plane.
@@ -13,9 +15,12 @@ const LEFT: f64 = 80.0;
 const RIGHT: f64 = 44.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
-/// Told apart also by those who do not see all colours.
+/// The legend below: how high its rows are, and how many names stand in one.
+const ROW: f64 = 18.0;
+const NAMES_PER_ROW: usize = 2;
+/// Told apart also by those who do not see all colours, on white and on black.
 const COLOURS: [&str; 8] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000",
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#a0522d",
 ];
 
 /// One line.
@@ -23,6 +28,10 @@ const COLOURS: [&str; 8] = [
 pub(crate) struct Series {
     /// What it is of.
     pub(crate) name: String,
+    /// Whose it is: lines of one owner have one colour.
+    pub(crate) owner: usize,
+    /// Whether it is the second line of its owner.
+    pub(crate) dashed: bool,
     /// From left to right.
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -96,9 +105,11 @@ impl Axis {
 impl Chart {
     /// The picture, an `<svg>` element.
     pub(crate) fn to_svg(&self) -> String {
+        let rows = self.series.len().div_ceil(NAMES_PER_ROW);
+        let height = HEIGHT + ROW * approximate(rows as u64);
         let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
         );
         self.write(&mut out).expect("a String takes every byte");
@@ -114,7 +125,12 @@ impl Chart {
         )?;
         self.write_grid(out)?;
         for (index, series) in self.series.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
+            let colour = COLOURS[series.owner % COLOURS.len()];
+            let dashes = if series.dashed {
+                " stroke-dasharray=\"6 4\""
+            } else {
+                ""
+            };
             let points: Vec<_> = series
                 .points
                 .iter()
@@ -123,14 +139,25 @@ impl Chart {
             let points = points.join(" ");
             writeln!(
                 out,
-                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes} \
                  stroke-linejoin=\"round\" points=\"{points}\"/>"
             )?;
-            let y = 20.0 + 16.0 * crate::number::approximate(index as u64);
-            let (x, name) = (WIDTH - RIGHT, escape(&series.name));
+            let (row, column) = (index / NAMES_PER_ROW, index % NAMES_PER_ROW);
+            let y = HEIGHT + ROW * approximate(row as u64);
+            let part = (WIDTH - LEFT - RIGHT) / approximate(NAMES_PER_ROW as u64);
+            let (x, name) = (
+                LEFT + part * approximate(column as u64),
+                escape(&series.name),
+            );
             writeln!(
                 out,
-                "<text x=\"{x}\" y=\"{y}\" fill=\"{colour}\" text-anchor=\"end\">{name}</text>"
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"4\"{dashes} \
+                 points=\"{x},{} {},{}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+                y + 4.0,
+                x + 20.0,
+                y + 4.0,
+                x + 26.0,
+                y + 8.0
             )?;
         }
         Ok(())
@@ -213,6 +240,8 @@ mod tests {
             x: Axis::linear("t", 10.0, show),
             y: Axis::powers("ns", 1_500.0, 2e6, show),
             series: vec![Series {
+                owner: 0,
+                dashed: false,
                 name: "\"one\"".into(),
                 points,
             }],

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use load::{Load, Machine};
 pub(crate) use others::{Ab, Calibrate, Compare, Find, Report, Sink};
@@ -23,7 +23,11 @@ use crate::payload::Payload;
 use crate::url::Url;
 use load::at_most;
 
-const EXIT_CODES: &str = "\
+const CHALLENGE_HELP: &str = "\
+Examples:
+  loadgen 1mrc http://localhost:8080 -n 1M -c 512 --payload java
+A server that has counted something before is sent POST /reset first: its counts are lost.
+
 Exit codes:
   0    all is well
   1    the run failed: server not reached, requests timed out or lost
@@ -45,7 +49,8 @@ Examples:
   loadgen 1mrc http://localhost:8080 --payload java  the One Million Request Challenge
   loadgen sink --listen 127.0.0.1:9000               a server that does nothing, to measure against
 
-`loadgen COMMAND --help` shows the options of a command; `loadgen URL` is short for `run`.";
+`loadgen URL` is short for `run`. `loadgen run --help` shows its options, and `--help-all` the rare
+ones too.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -55,6 +60,25 @@ Examples:
   loadgen -n 1M -p 16 URL                            exactly a million, 16 in flight each
   loadgen -m POST -H 'Content-Type: application/json' -b '{\"id\":{seq}}' URL
   loadgen -R 10k --fail 'p99<5ms' -o result.json --html report.html URL";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  loadgen compare old-*.json -- new-*.json           at least five results on each side
+The exit code is 7 when the new ones are shown to be worse.";
+
+const CALIBRATE_EXAMPLES: &str = "\
+Examples:
+  loadgen calibrate --sink-cpus 0 --cpus 1 -d 2s     both pinned, on a machine with two CPUs";
+
+const SINK_EXAMPLES: &str = "\
+Examples:
+  loadgen sink --cpus 0 --body-len 1k                answers with a thousand bytes, from one CPU
+  loadgen sink --service 1ms:exp                     M/M/1: one line, exponential service times
+  loadgen sink --stall 5s/1s                         answers nothing in its sixth second";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  loadgen report --html page.html a.json b.json      both in each picture, side by side";
 
 const AB_EXAMPLES: &str = "\
 Examples:
@@ -107,10 +131,16 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         .get(1)
         .and_then(|first| first.to_str())
         .unwrap_or("--help");
-    if !COMMANDS.contains(&first) {
+    let (is_known, is_help) = (COMMANDS.contains(&first), first == "help");
+    if !is_known {
         args.insert(1, "run".into());
     }
-    match Cli::try_parse_from(args) {
+    if is_help {
+        args.remove(1);
+        args.push("--help".into());
+    }
+    let matches = command().try_get_matches_from(args);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli.command.check().map(Box::new).map(Request::Run),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Request::Print(format!(
@@ -123,6 +153,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
             _ => Err(one_line(&error.to_string())),
         },
     }
+}
+
+/// The commands with their help: of one screen, unless all of it is asked for.
+fn command() -> clap::Command {
+    let help = |name: &'static str, action| Arg::new(name).long(name).action(action).global(true);
+    let latency = Arg::new("latency").long("latency").hide(true);
+    Cli::command()
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .arg(
+            help("help", ArgAction::HelpShort)
+                .short('h')
+                .help("Print help"),
+        )
+        .arg(help("help-all", ArgAction::HelpLong).help("Print help, the rare options too"))
+        // What wrk asks for by this name is always shown.
+        .mut_subcommand("run", |run| run.arg(latency.action(ArgAction::SetTrue)))
 }
 
 /// The first paragraph of clap's message as one line, without its `error: `.
@@ -157,18 +204,19 @@ pub(crate) enum Command {
     #[command(after_help = FIND_EXAMPLES)]
     Find(Box<Find>),
     /// Result files of two servers against each other: base.json... -- new.json...
+    #[command(after_help = COMPARE_EXAMPLES)]
     Compare(Compare),
     /// What loadgen itself can do on this machine, against its own sink
+    #[command(after_help = CALIBRATE_EXAMPLES)]
     Calibrate(Box<Calibrate>),
     /// A server that does nothing, or a queue with known behaviour, to measure against
+    #[command(after_help = SINK_EXAMPLES)]
     Sink(Sink),
     /// Result files as one HTML page, SVG pictures or CSV
+    #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
-    /// The One Million Request Challenge: sends the events, then compares all four numbers of
-    /// /stats with what they must be.
-    ///
-    /// A server that has counted something before is sent POST /reset first: its counts are lost.
-    #[command(name = "1mrc", after_help = EXIT_CODES)]
+    /// The One Million Request Challenge: sends the events, then checks all of /stats
+    #[command(name = "1mrc", after_help = CHALLENGE_HELP)]
     Challenge(Challenge),
 }
 

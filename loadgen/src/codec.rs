@@ -33,16 +33,22 @@ enum State {
     UntilClose,
 }
 
-/// Reads the responses of one connection.
-pub(crate) struct Parser {
-    state: State,
+/// What only a response that comes in pieces needs.
+#[derive(Default)]
+struct Pieces {
     /// The start of a head or line that was cut between two inputs.
     partial: Vec<u8>,
+    /// How long the trailer section has become.
+    trailer_len: usize,
+}
+
+/// Reads the responses of one connection. Small, since there may be a million.
+pub(crate) struct Parser {
+    state: State,
+    pieces: Option<Box<Pieces>>,
     /// What the head of the response being read has said.
     answer: Answer,
     interim_count: u8,
-    /// How long the trailer section has become.
-    trailer_len: usize,
     /// Whether the request of the response being read is HEAD.
     to_head: bool,
 }
@@ -52,13 +58,12 @@ impl Parser {
     pub(crate) fn new(to_head: bool) -> Parser {
         Parser {
             state: State::Head,
-            partial: Vec::new(),
+            pieces: None,
             answer: Answer {
                 status: 0,
                 persistent: true,
             },
             interim_count: 0,
-            trailer_len: 0,
             to_head,
         }
     }
@@ -121,12 +126,18 @@ impl Parser {
 
     /// Whether the next byte is the first of a response.
     pub(crate) fn is_between(&self) -> bool {
-        self.state == State::Head && self.partial.is_empty() && self.interim_count == 0
+        self.state == State::Head && !self.has_partial() && self.interim_count == 0
+    }
+
+    #[inline]
+    fn has_partial(&self) -> bool {
+        let pieces = self.pieces.as_ref();
+        pieces.is_some_and(|pieces| !pieces.partial.is_empty())
     }
 
     #[inline]
     fn feed_head(&mut self, input: &[u8], learned: &mut Learned) -> Result<(usize, bool), Error> {
-        if self.partial.is_empty()
+        if !self.has_partial()
             && let Some((meaning, len)) = learned.recall(input)
         {
             return Ok((len, self.begin(meaning)?));
@@ -136,7 +147,7 @@ impl Parser {
 
     #[cold]
     fn parse_head(&mut self, input: &[u8], learned: &mut Learned) -> Result<(usize, bool), Error> {
-        if self.partial.is_empty()
+        if !self.has_partial()
             && let Some(end) = head::end_of_head(input, 0)?
         {
             let meaning = head::parse(&input[..end], self.to_head)?;
@@ -145,13 +156,14 @@ impl Parser {
             }
             return Ok((end, self.begin(meaning)?));
         }
-        let scanned = self.partial.len();
-        self.partial.extend_from_slice(input);
-        let Some(end) = head::end_of_head(&self.partial, scanned)? else {
+        let partial = &mut self.pieces.get_or_insert_default().partial;
+        let scanned = partial.len();
+        partial.extend_from_slice(input);
+        let Some(end) = head::end_of_head(partial, scanned)? else {
             return Ok((input.len(), false));
         };
-        let meaning = head::parse(&self.partial[..end], self.to_head)?;
-        self.partial.clear();
+        let meaning = head::parse(&partial[..end], self.to_head)?;
+        self.pieces = None;
         Ok((end - scanned, self.begin(meaning)?))
     }
 
@@ -194,24 +206,25 @@ impl Parser {
 
     /// Gathers one line of the chunked coding (RFC 9112 section 7.1) and takes it up when whole.
     fn feed_line(&mut self, input: &[u8]) -> Result<(usize, bool), Error> {
+        let Pieces {
+            partial,
+            trailer_len,
+        } = &mut **self.pieces.get_or_insert_default();
         let (len_max, too_long) = match self.state {
             State::ChunkEnd => (2, Error::ChunkEnd),
             State::ChunkLine => (CHUNK_LINE_LEN_MAX, Error::ChunkLine),
-            _ => (HEAD_LEN_MAX - self.trailer_len, Error::HeadTooLong),
+            _ => (HEAD_LEN_MAX - *trailer_len, Error::HeadTooLong),
         };
         let end = memchr::memchr(b'\n', input);
         let read = end.map_or(input.len(), |at| at + 1);
-        if self.partial.len() + read > len_max {
+        if partial.len() + read > len_max {
             return Err(too_long);
         }
-        self.partial.extend_from_slice(&input[..read]);
+        partial.extend_from_slice(&input[..read]);
         if end.is_none() {
             return Ok((read, false));
         }
-        let line = self
-            .partial
-            .strip_suffix(b"\r\n")
-            .ok_or(Error::BareLineFeed)?;
+        let line = partial.strip_suffix(b"\r\n").ok_or(Error::BareLineFeed)?;
         let mut whole = false;
         self.state = match self.state {
             State::ChunkLine => match parse_chunk_line(line)? {
@@ -220,18 +233,18 @@ impl Parser {
             },
             State::Trailer if line.is_empty() => {
                 whole = true;
-                self.trailer_len = 0;
+                *trailer_len = 0;
                 State::Head
             }
             State::Trailer => {
                 head::parse_field(line, 0..line.len())?;
-                self.trailer_len += read;
+                *trailer_len += read;
                 State::Trailer
             }
             _ if line.is_empty() => State::ChunkLine,
             _ => return Err(Error::ChunkEnd),
         };
-        self.partial.clear();
+        partial.clear();
         Ok((read, whole))
     }
 }

@@ -5,9 +5,10 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,7 +19,6 @@ use sunstar::runtime::{self, sleep};
 use crate::accounts::Batch;
 use crate::check::Seen;
 use crate::codec::Parser;
-use crate::connector::Connector;
 use crate::head::Error;
 use crate::ledger::Outcome;
 use crate::moment::Moment;
@@ -33,11 +33,16 @@ const CONNECT_TRIES: u32 = 10;
 
 /// The place of one connection after another.
 #[derive(Default)]
-pub(crate) struct Lane {
-    /// The one that stands, if any does.
-    pub(crate) connection: RefCell<Option<Connection>>,
-    /// Requests that may go over no other connection, with when they were due.
-    pub(crate) backlog: RefCell<VecDeque<(u64, Moment)>>,
+pub(crate) struct Lane(RefCell<Option<Connection>>);
+
+impl Lane {
+    /// Calls with the connection that stands, if one does.
+    #[inline]
+    pub(crate) fn with(&self, call: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.0.borrow_mut().as_mut() {
+            call(connection);
+        }
+    }
 }
 
 /// How a connection came to its end.
@@ -50,68 +55,84 @@ enum End {
 }
 
 /// Opens connections one after another, as often as the server or the plan has them closed, until
-/// there is nothing left to send. `ready` is called when the first one stands or none will.
-pub(crate) async fn run(stint: Rc<Stint>, at: u32, connector: Connector, ready: impl Fn()) {
+/// there is nothing left to send.
+pub(crate) async fn run(stint: Rc<Stint>, at: u32) {
     stint.add_alive();
-    let (mut failures, mut opened, mut ready) = (0, 0_u64, Some(ready));
-    let is_left = || !stint.has_started() || stint.is_left(stint.turn());
-    while is_left() && failures < CONNECT_TRIES {
-        let began = runtime::now();
-        match connector.connect(&stint.plan, u64::from(at) + opened).await {
-            Ok(stream) => {
-                failures = 0;
-                note_connected(&stint, opened > 0, runtime::now() - began);
-                opened += 1;
-                serve(&stint, at, stream, ready.take()).await;
-            }
-            Err(error) => {
-                failures += 1;
-                stint.tally.borrow_mut().note_connect_failed(&error);
-                sleep(CONNECT_PAUSE).await;
-            }
+    let (mut failures, mut opened) = (0, 0_u64);
+    while (!stint.has_started() || stint.is_left(stint.turn())) && failures < CONNECT_TRIES {
+        // Boxed, since a connection that stands need not carry what opening it took.
+        let Some(stream) = Box::pin(open(&stint, at, opened)).await else {
+            failures += 1;
+            continue;
+        };
+        failures = 0;
+        opened += 1;
+        let place = Place::new(&stint, at, stream);
+        if opened == 1 {
+            stint.add_tried();
         }
+        if stint.has_started() {
+            place.with(|connection| connection.go_on(&stint, stint.turn()));
+        }
+        place.await;
     }
-    if let Some(ready) = ready {
-        ready();
+    if opened == 0 {
+        stint.add_tried();
     }
     stint.remove_alive();
 }
 
-fn note_connected(stint: &Stint, again: bool, time: Duration) {
-    let mut tally = stint.tally.borrow_mut();
-    tally.traffic.connected += 1;
-    tally.traffic.reconnects += u64::from(again);
-    tally.connect.record(Moment::after(time).0, 1);
-}
-
-/// Uses one connection to its end.
-async fn serve(stint: &Rc<Stint>, at: u32, stream: TcpStream, ready: Option<impl Fn()>) {
-    let lane = Rc::clone(&stint.lanes[at as usize]);
-    let place = Place { lane: &lane, stint };
-    *lane.connection.borrow_mut() = Some(Connection::new(at, stream));
-    if let Some(ready) = ready {
-        ready();
-    } else if stint.has_started() {
-        place.with(|connection| connection.go_on(stint, stint.turn()));
+/// Tries once to connect; pauses after a failure.
+async fn open(stint: &Stint, at: u32, opened: u64) -> Option<TcpStream> {
+    let began = runtime::now();
+    let index = u64::from(at) + opened;
+    match stint.connector.connect(&stint.plan, index).await {
+        Ok(stream) => {
+            let time = runtime::now() - began;
+            let mut tally = stint.tally.borrow_mut();
+            tally.traffic.connected += 1;
+            tally.traffic.reconnects += u64::from(opened > 0);
+            tally.connect.record(Moment::after(time).0, 1);
+            Some(stream)
+        }
+        Err(error) => {
+            stint.tally.borrow_mut().note_connect_failed(&error);
+            sleep(CONNECT_PAUSE).await;
+            None
+        }
     }
-    poll_fn(|context| place.with(|connection| connection.poll(stint, context))).await;
 }
 
 /// A standing connection, which is taken down when its task is.
 struct Place<'a> {
-    lane: &'a Lane,
     stint: &'a Stint,
+    at: u32,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    fn new(stint: &'a Stint, at: u32, stream: TcpStream) -> Place<'a> {
+        let place = Place { stint, at };
+        *place.lane().0.borrow_mut() = Some(Connection::new(at, stream));
+        place
+    }
+
+    fn lane(&self) -> &'a Lane {
+        &self.stint.lanes[self.at as usize]
+    }
+
     fn with<T>(&self, call: impl FnOnce(&mut Connection) -> T) -> T {
-        call(
-            self.lane
-                .connection
-                .borrow_mut()
-                .as_mut()
-                .expect("it stands while it is served"),
-        )
+        let mut connection = self.lane().0.borrow_mut();
+        call(connection.as_mut().expect("it stands while it is served"))
+    }
+}
+
+/// Ready when the connection has ended.
+impl Future for Place<'_> {
+    type Output = End;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End> {
+        self.with(|connection| connection.poll(self.stint, context))
     }
 }
 
@@ -119,14 +140,18 @@ impl Place<'_> {
 /// other endings have settled everything.
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let connection = self.lane.connection.borrow_mut().take();
+        let connection = self.lane().0.borrow_mut().take();
         for batch in connection.into_iter().flat_map(Connection::into_batches) {
             self.stint.settle_at_end(&batch);
         }
     }
 }
 
-/// One that stands.
+/// Batches behind the oldest: only those who pipeline or are late have any.
+#[derive(Default)]
+struct Others(VecDeque<Batch>);
+
+/// One that stands. Small, since there may be a million.
 pub(crate) struct Connection {
     lane: u32,
     /// How many requests have no answer, and how many were sent.
@@ -137,7 +162,7 @@ pub(crate) struct Connection {
     end: Option<End>,
     /// The requests without an answer, oldest first; mostly there is one batch of them.
     oldest: Option<Batch>,
-    others: VecDeque<Batch>,
+    others: Option<Box<Others>>,
     /// What has come of the content of the answer that is being read.
     seen: Seen,
     parser: Parser,
@@ -155,7 +180,7 @@ impl Connection {
             is_idle: false,
             end: None,
             oldest: None,
-            others: VecDeque::new(),
+            others: None,
             seen: Seen::default(),
             parser: Parser::new(false),
             stream,
@@ -164,7 +189,8 @@ impl Connection {
     }
 
     fn into_batches(self) -> impl Iterator<Item = Batch> {
-        self.oldest.into_iter().chain(self.others)
+        let others = self.others.map(|others| others.0).unwrap_or_default();
+        self.oldest.into_iter().chain(others)
     }
 
     /// Takes up everything that has come; ready when the connection has ended.
@@ -220,7 +246,7 @@ impl Connection {
         match &stint.plan.pace {
             Pace::Closed { think: None } => {
                 let claimed = stint.claim(self.room(stint), now);
-                self.send(stint, now, claimed);
+                self.send(stint, now, now, claimed);
                 if self.in_flight == 0 && self.end.is_none() {
                     let done = !stint.is_left(now);
                     self.finish(if done { End::Done } else { End::Gone });
@@ -234,15 +260,15 @@ impl Connection {
                     stint.think(self.lane, *think, now);
                 }
             }
-            Pace::Open(_) => self.serve_due(stint, now),
+            Pace::Open(_) => self.serve_due(stint, now, now),
         }
     }
 
-    /// Sends what is due, or waits for more.
-    pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment) {
+    /// Sends what is due, or waits for more; `free` is since when the connection has had room.
+    pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment, free: Moment) {
         while self.room(stint) > 0 {
             let next = if stint.is_per_connection() {
-                stint.pop_backlog(&stint.lanes[self.lane as usize])
+                stint.pop_backlog(self.lane)
             } else {
                 stint.take_due(now)
             };
@@ -253,7 +279,7 @@ impl Connection {
                 }
                 return;
             };
-            self.send(stint, due, number..number + 1);
+            self.send(stint, due, free, number..number + 1);
         }
         if self.is_worn_out(stint) {
             self.finish(End::Gone);
@@ -263,7 +289,7 @@ impl Connection {
     /// Sends the next request after a thought that ended at `due`.
     pub(crate) fn end_thought(&mut self, stint: &Stint, due: Moment, now: Moment) {
         let claimed = stint.claim(self.room(stint).min(1), now);
-        self.send(stint, due, claimed);
+        self.send(stint, due, due, claimed);
         if self.in_flight == 0 && !stint.is_left(now) {
             self.finish(End::Done);
         }
@@ -275,19 +301,19 @@ impl Connection {
     }
 
     #[inline]
-    fn send(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+    fn send(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
         if claimed.is_empty() {
             return;
         }
         if stint.is_mixed() {
-            claimed.for_each(|number| self.send_batch(stint, intended, number..number + 1));
+            claimed.for_each(|number| self.send_batch(stint, intended, free, number..number + 1));
         } else {
-            self.send_batch(stint, intended, claimed);
+            self.send_batch(stint, intended, free, claimed);
         }
     }
 
     #[inline]
-    fn send_batch(&mut self, stint: &Stint, intended: Moment, claimed: Range<u64>) {
+    fn send_batch(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
         let count = u32::try_from(claimed.end - claimed.start).expect("at most DEPTH_MAX");
         let template = stint.template_of(claimed.start);
         let stream = &mut self.stream;
@@ -299,13 +325,16 @@ impl Connection {
             phase: stint.phase_of(intended),
             template,
         };
-        stint.tally.borrow_mut().note_sent(&batch, len);
+        let mut tally = stint.tally.borrow_mut();
+        tally.note_sent(&batch, len);
+        tally.note_delay(&batch, free);
+        drop(tally);
         stint.add_in_flight(u64::from(count));
         self.in_flight += count;
         self.sent += u64::from(count);
         match self.oldest {
             None => self.oldest = Some(batch),
-            Some(_) => self.others.push_back(batch),
+            Some(_) => self.others.get_or_insert_default().0.push_back(batch),
         }
     }
 
@@ -321,7 +350,7 @@ impl Connection {
         while !rest.is_empty() {
             let Some(oldest) = self.oldest else {
                 drop(tally);
-                return self.fail(stint, Error::Surplus, now);
+                return self.fail(stint, Error::Surplus);
             };
             let check = &stint.plan.check;
             let seen = &mut self.seen;
@@ -337,7 +366,7 @@ impl Connection {
                 Ok(fed) => fed,
                 Err(error) => {
                     drop(tally);
-                    return self.fail(stint, error, now);
+                    return self.fail(stint, error);
                 }
             };
             rest = &rest[read..];
@@ -376,7 +405,7 @@ impl Connection {
             return;
         };
         let count = u64::from(late.count);
-        self.oldest = self.others.pop_front();
+        self.oldest = self.next_batch();
         self.in_flight -= late.count;
         let mut tally = stint.tally.borrow_mut();
         tally.note_timeouts(&late, now, count);
@@ -405,7 +434,7 @@ impl Connection {
         }
         oldest.count -= 1;
         if oldest.count == 0 {
-            self.oldest = self.others.pop_front();
+            self.oldest = self.next_batch();
         }
         self.in_flight -= 1;
         stint.remove_in_flight(1);
@@ -413,14 +442,14 @@ impl Connection {
 
     /// Settles all requests after bytes that are no proper answer; the connection cannot go on.
     #[cold]
-    fn fail(&mut self, stint: &Stint, error: Error, _now: Moment) -> bool {
+    fn fail(&mut self, stint: &Stint, error: Error) -> bool {
         let mut tally = stint.tally.borrow_mut();
         tally.note_fault(|| format!("malformed: {error}"));
         if let Some(oldest) = &mut self.oldest {
             tally.settle(oldest, Outcome::Malformed, 1);
             oldest.count -= 1;
             if oldest.count == 0 {
-                self.oldest = self.others.pop_front();
+                self.oldest = self.next_batch();
             }
             self.in_flight -= 1;
             drop(tally);
@@ -433,10 +462,16 @@ impl Connection {
         false
     }
 
+    /// Takes the batch behind the oldest.
+    #[inline]
+    fn next_batch(&mut self) -> Option<Batch> {
+        self.others.as_mut()?.0.pop_front()
+    }
+
     /// Settles all requests in flight as lost with the connection, which ends.
     fn lose(&mut self, stint: &Stint, why: &str) {
-        let batches = self.oldest.take().into_iter().chain(self.others.drain(..));
-        for batch in batches {
+        while let Some(batch) = self.oldest.take() {
+            self.oldest = self.next_batch();
             let count = u64::from(batch.count);
             let mut tally = stint.tally.borrow_mut();
             tally.settle(&batch, Outcome::Reset, count);

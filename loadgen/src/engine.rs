@@ -4,7 +4,7 @@
 //! when the plan or a signal says so; what is in flight then has the plan's time to be answered;
 //! the accounts of all shards are in the result.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ use crate::watch::Watch;
 
 /// How often to look whether the connections stand.
 const LOOK: Duration = Duration::from_millis(1);
+/// How many connections a shard opens at once before the start: what opening takes is needed for
+/// so many only, and a server's queue of new connections holds as many.
+const CONNECTING_MAX: usize = 256;
 /// How many connections may be under way at once because a run grows.
 const GROWING_MAX: usize = 16;
 
@@ -33,7 +36,8 @@ const GROWING_MAX: usize = 16;
 pub(crate) fn run(plan: Plan, watch: &Arc<Watch>) -> Result<Tally, String> {
     let mut sum = Tally::new(plan.phase_count(), plan.work.template_count());
     let (plan, watch) = (Arc::new(plan), Arc::clone(watch));
-    let config = Config::new(plan.placement.clone());
+    let mut config = Config::new(plan.placement.clone());
+    config.driver = plan.driver;
     let tallies = run_on_all_shards(&config, move |shard| {
         run_shard(shard, Arc::clone(&plan), Arc::clone(&watch))
     });
@@ -56,39 +60,38 @@ pub(crate) fn is_balanced(limit: Limit, tally: &Tally) -> bool {
 async fn run_shard(shard: ShardId, plan: Arc<Plan>, watch: Arc<Watch>) -> Result<Tally, String> {
     let part = plan.part(shard.index());
     let connector = Connector::new(&plan)
-        .map_err(|error| format!("cannot start a thread that connects: {error}"));
-    let timeout = plan.timeout;
-    let stint = Rc::new(Stint::new(plan, shard.index(), &part, runtime::pool()));
-    let ready = Rc::new(Cell::new(0_usize));
+        .map_err(|error| format!("cannot start a thread that connects: {error}"))?;
+    let patience = runtime::now() + plan.timeout;
+    let stint = Stint::new(plan, shard.index(), &part, connector, runtime::pool());
+    let stint = Rc::new(stint);
     let tasks = RefCell::new(Vec::new());
-    let connector = connector?;
     let open = || {
         let at = tasks.borrow().len();
         let at = u32::try_from(at).expect("at most CONNECTION_COUNT_MAX connections");
-        let count = Rc::clone(&ready);
-        let note = move || count.set(count.get() + 1);
-        let task = spawn(connection::run(
-            Rc::clone(&stint),
-            at,
-            connector.clone(),
-            note,
-        ));
+        let task = spawn(connection::run(Rc::clone(&stint), at));
         tasks.borrow_mut().push(task);
     };
-    (0..stint.opened.get()).for_each(|_| open());
-    let patience = runtime::now() + timeout;
-    while ready.get() < stint.opened.get() && runtime::now() < patience && watch.signal().is_none()
+    let open_up_to = |most: usize| {
+        let opened = tasks.borrow().len();
+        (opened..most.min(stint.opened.get())).for_each(|_| open());
+    };
+    while stint.tried() < stint.opened.get()
+        && runtime::now() < patience
+        && watch.signal().is_none()
     {
+        open_up_to(stint.tried() + CONNECTING_MAX);
         sleep(LOOK).await;
     }
+    open_up_to(usize::MAX);
     start_together(&stint, &watch).await;
     let grow = || {
         let opened = stint.opened.get();
-        if opened < stint.lanes.len() && opened < ready.get() + GROWING_MAX {
+        if opened < stint.lanes.len() && opened < stint.tried() + GROWING_MAX {
             stint.opened.set(opened + 1);
             open();
         }
     };
+    stint.tally.borrow_mut().driver = Some(runtime::driver_name());
     let ended = Pacer::new(&stint, &watch, &grow).run().await;
     end_tasks(tasks.into_inner(), &stint).await;
     let stint = Rc::into_inner(stint).expect("nobody else has it any more");

@@ -27,8 +27,8 @@ fn value(path: &str, name: &str) -> Option<String> {
     found.map(|value| value.trim().to_owned())
 }
 
-/// The machine and who may run where on it.
-pub(crate) fn env(placement: &Placement, server_pid: Option<u32>) -> Env {
+/// The machine, who may run where on it, and the driver of the shards.
+pub(crate) fn env(placement: &Placement, server_pid: Option<u32>, driver: Option<&str>) -> Env {
     Env {
         host: line("/proc/sys/kernel/hostname"),
         kernel: line("/proc/sys/kernel/osrelease"),
@@ -39,7 +39,7 @@ pub(crate) fn env(placement: &Placement, server_pid: Option<u32>) -> Env {
         server_cpus: server_pid.and_then(allowed).map(|cpus| cpus.to_string()),
         lo_mtu: line("/sys/class/net/lo/mtu").and_then(|mtu| mtu.parse().ok()),
         clock: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        driver: "uring".into(),
+        driver: driver.unwrap_or_default().into(),
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_machine_has_a_kernel_and_cpus() {
-        let env = env(&Placement::unpinned(1), Some(std::process::id()));
+        let env = env(&Placement::unpinned(1), Some(std::process::id()), None);
         assert!(env.kernel.is_some() && env.cpus.is_some());
         assert_eq!(env.client_cpus, env.server_cpus);
         assert!(overlap(&Placement::unpinned(1), Some(std::process::id())).is_some());

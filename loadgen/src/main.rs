@@ -86,16 +86,21 @@ fn main() -> ExitCode {
         },
         Ok(Request::Print(text)) => print(&mut out, &text),
         Ok(Request::Advise(help)) => {
-            eprint!("{help}");
+            complain(&help);
             Ok(Exit::Usage)
         }
         Err(line) => Err(Failure::new(Exit::Usage, line)),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        eprintln!("loadgen: {}", failure.line);
+        complain(&format!("loadgen: {}\n", failure.line));
         failure.exit
     });
     exit.into()
+}
+
+/// Writes to standard error, if anybody still reads that.
+fn complain(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
 }
 
 fn print(out: &mut dyn Write, text: &str) -> Result<Exit, Failure> {

@@ -55,6 +55,8 @@ pub(crate) struct Stamp {
     turn: Cell<Instant>,
     read: Cell<Moment>,
     left: Cell<u32>,
+    /// How long the reading before that was in use.
+    used: Cell<Option<u64>>,
 }
 
 impl Stamp {
@@ -65,6 +67,7 @@ impl Stamp {
             turn: Cell::new(start),
             read: Cell::new(Moment::START),
             left: Cell::new(0),
+            used: Cell::new(None),
         }
     }
 
@@ -84,15 +87,24 @@ impl Stamp {
     pub(crate) fn now(&self, turn: Instant) -> Moment {
         if self.turn.replace(turn) != turn {
             self.left.set(0);
+            self.read.set(self.at(turn));
         }
         match self.left.get() {
             0 => {
+                let before = self.read.replace(self.at(clock()));
+                self.used.set(Some(self.read.get().since(before)));
                 self.left.set(STAMPS_PER_READING - 1);
-                self.read.set(self.at(clock()));
             }
             left => self.left.set(left - 1),
         }
         self.read.get()
+    }
+
+    /// How long the reading before the last was in use, once after each reading: by so much the
+    /// stamps may be off that it served, and those of the turn's beginning.
+    #[inline]
+    pub(crate) fn take_used(&self) -> Option<u64> {
+        self.used.take()
     }
 }
 
@@ -116,8 +128,12 @@ mod tests {
         let first = stamp.now(start);
         let same: Vec<_> = (1..STAMPS_PER_READING).map(|_| stamp.now(start)).collect();
         assert!(same.iter().all(|&later| later == first));
+        assert!(stamp.take_used().is_some(), "since the turn began");
         while stamp.at(clock()) == first {}
-        assert!(stamp.now(start) > first, "the seventeenth");
+        let seventeenth = stamp.now(start);
+        assert!(seventeenth > first);
+        assert_eq!(stamp.take_used(), Some(seventeenth.since(first)));
+        assert_eq!(stamp.take_used(), None);
         let before = stamp.now(start);
         while stamp.at(clock()) == before {}
         assert!(

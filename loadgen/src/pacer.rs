@@ -120,17 +120,12 @@ impl<'a> Pacer<'a> {
 
     fn each(&self, mut call: impl FnMut(&mut Connection)) {
         for lane in &self.stint.lanes {
-            if let Some(connection) = lane.connection.borrow_mut().as_mut() {
-                call(connection);
-            }
+            lane.with(&mut call);
         }
     }
 
     fn with(&self, lane: u32, call: impl FnOnce(&mut Connection)) {
-        let lane = &self.stint.lanes[lane as usize];
-        if let Some(connection) = lane.connection.borrow_mut().as_mut() {
-            call(connection);
-        }
+        self.stint.lanes[lane as usize].with(call);
     }
 
     /// Hands what is due to whoever may send it.
@@ -150,7 +145,7 @@ impl<'a> Pacer<'a> {
             if let Some(lane) = self.stint.pop_idle() {
                 self.with(lane, |connection| {
                     if std::mem::take(&mut connection.is_idle) {
-                        connection.serve_due(self.stint, now);
+                        connection.serve_due(self.stint, now, Moment::START);
                     }
                 });
             } else if open.overload == Overload::Drop {
@@ -170,11 +165,9 @@ impl<'a> Pacer<'a> {
         while let Some((number, due)) = self.stint.take_due(now) {
             let at = self.next_lane % self.stint.lanes.len();
             self.next_lane = at + 1;
-            let lane = &self.stint.lanes[at];
-            self.stint.push_backlog(lane, number, due);
-            if let Some(connection) = lane.connection.borrow_mut().as_mut() {
-                connection.serve_due(self.stint, now);
-            }
+            self.stint.push_backlog(at, number, due);
+            self.stint.lanes[at]
+                .with(|connection| connection.serve_due(self.stint, now, Moment::START));
         }
     }
 

@@ -20,7 +20,11 @@ const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:900px;margin:2em au
     color:#222}table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:3px 9px;\
     border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}\
     .VALID{color:#00684a}.SUSPECT{color:#9a5b00}.INVALID{color:#b00020}svg{max-width:100%;\
-    height:auto}code{background:#f3f3f3;padding:1px 4px}";
+    height:auto}code{background:#8882;padding:1px 4px;overflow-wrap:anywhere}\
+    .wide{overflow-x:auto}.wide svg{min-width:600px}th,td{white-space:nowrap}\
+    :root{color-scheme:light dark}@media(prefers-color-scheme:dark){body{background:#17181a;\
+    color:#ddd}td,th{border-color:#444}.VALID{color:#3ec28f}.SUSPECT{color:#e0a040}\
+    .INVALID{color:#ff7080}svg rect{fill:#17181a}svg text{fill:#ccc}svg path{stroke:#3a3a3a}}";
 
 /// Writes what was asked for.
 ///
@@ -57,13 +61,15 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 pub(crate) fn write(records: &[Record]) -> String {
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>loadgen</title><style>{STYLE}</style></head><body>\n<h1>loadgen</h1>\n"
     );
     for (index, record) in records.iter().enumerate() {
         write_head(&mut out, record, index).expect("a String takes every byte");
     }
     for chart in [percentiles(records), rates(records), times(records)] {
-        out.push_str(&chart.to_svg());
+        write!(out, "<div class=\"wide\">{}</div>", chart.to_svg())
+            .expect("a String takes every byte");
     }
     for (index, record) in records.iter().enumerate() {
         write_tables(&mut out, record, index).expect("a String takes every byte");
@@ -126,7 +132,7 @@ fn write_head(out: &mut String, record: &Record, index: usize) -> std::fmt::Resu
 fn write_tables(out: &mut String, record: &Record, index: usize) -> std::fmt::Result {
     writeln!(
         out,
-        "<h3>{}</h3>\n<table><tr><th></th><th>count</th><th>mean</th>",
+        "<h3>{}</h3>\n<div class=\"wide\"><table><tr><th></th><th>count</th><th>mean</th>",
         escape(&name(record, index))
     )?;
     for percentile in PERCENTILES {
@@ -144,7 +150,7 @@ fn write_tables(out: &mut String, record: &Record, index: usize) -> std::fmt::Re
     for part in record.stages.iter().chain(&record.templates) {
         write_row(out, &escape(&part.name), &part.response)?;
     }
-    writeln!(out, "</table>")?;
+    writeln!(out, "</table></div>")?;
     if let Some(server) = &record.server {
         let cpu = server
             .cpu_us_per_request
@@ -167,11 +173,12 @@ fn write_tables(out: &mut String, record: &Record, index: usize) -> std::fmt::Re
     let text = |text: &Option<String>| escape(text.as_deref().unwrap_or("?"));
     writeln!(
         out,
-        "<p>{}, Linux {}, {}; loadgen on CPUs {}.</p>",
+        "<p>{}, Linux {}, {}; loadgen on CPUs {} with {}.</p>",
         text(&env.host),
         text(&env.kernel),
         text(&env.cpu),
-        text(&env.client_cpus)
+        text(&env.client_cpus),
+        escape(&env.driver)
     )
 }
 
@@ -213,6 +220,8 @@ fn percentiles(records: &[Record]) -> Chart {
             let name = format!("{} {kind}", name(record, index));
             series.push(Series {
                 name,
+                owner: index,
+                dashed: kind == "service",
                 points: curve(&latency),
             });
         }
@@ -312,6 +321,8 @@ fn over_time(records: &[Record], each: impl Fn(&Record) -> Vec<(f64, f64)>) -> V
     let all = records.iter().enumerate();
     all.map(|(index, record)| Series {
         name: name(record, index),
+        owner: index,
+        dashed: false,
         points: each(record),
     })
     .collect()

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sunstar::runtime::Placement;
+use sunstar::runtime::{DriverChoice, Placement};
 
 use crate::arrival::Arrival;
 use crate::check::Check;
@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) busy_poll: bool,
     /// The shards.
     pub(crate) placement: Placement,
+    /// What they ask of the kernel with.
+    pub(crate) driver: DriverChoice,
 }
 
 /// What the connections are made to.
@@ -270,6 +272,7 @@ pub(crate) mod samples {
             interval: Duration::from_secs(1),
             busy_poll: false,
             placement: Placement::unpinned(shards),
+            driver: DriverChoice::Auto,
         }
     }
 

@@ -125,9 +125,15 @@ pub(crate) struct Judged {
     pub(crate) achieved_ratio: Option<f64>,
     pub(crate) client_busy_max: Option<f64>,
     pub(crate) send_lag_p99_ns: Option<u64>,
+    #[serde(default)]
+    pub(crate) own_delay_p99_ns: Option<u64>,
     pub(crate) runqueue_wait_ratio: Option<f64>,
     pub(crate) enobufs: u64,
     pub(crate) exhausted: u64,
+    #[serde(default)]
+    pub(crate) clock_uncertainty_p99_ns: Option<u64>,
+    #[serde(default)]
+    pub(crate) clock_uncertainty_max_ns: u64,
 }
 
 /// What became of the requests.
@@ -174,6 +180,9 @@ pub(crate) struct Times {
     pub(crate) response: Distribution,
     pub(crate) service: Distribution,
     pub(crate) send_lag: Distribution,
+    /// What of the send lag is no wait for a free connection; results of old have none.
+    #[serde(default)]
+    pub(crate) own_delay: Option<Distribution>,
     pub(crate) connect: Distribution,
 }
 
@@ -275,11 +284,12 @@ impl Distribution {
 
 impl Times {
     /// Of the requests that count.
-    pub(crate) fn of(measured: &Accounts, connect: &Latency) -> Times {
+    pub(crate) fn of(measured: &Accounts, connect: &Latency, delay: &Latency) -> Times {
         Times {
             response: Distribution::of(&measured.response),
             service: Distribution::of(&measured.service),
             send_lag: Distribution::of(&measured.lag),
+            own_delay: Some(Distribution::of(delay)),
             connect: Distribution::of(connect),
         }
     }

@@ -129,8 +129,8 @@ fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
             .waited
             .map(|waited| format!("waited for a CPU {}", percent(waited))),
     );
-    let lag = trial.measured.lag.at(PERCENTILES[2]);
-    parts.extend(lag.map(|lag| format!("send lag p99 {}", short(lag))));
+    let delay = trial.tally.delay.at(PERCENTILES[2]);
+    parts.extend(delay.map(|delay| format!("own delay p99 {}", short(delay))));
     parts.extend(evidence.steady.map(|steady| {
         if steady {
             "steady".to_owned()
@@ -175,7 +175,14 @@ fn write_times(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
             &measured.lag,
             format!("from {intended} to send"),
         ),
+        (
+            "Own delay",
+            &trial.tally.delay,
+            "the same, without waits for a free connection".into(),
+        ),
     ];
+    // A closed loop sends when a connection is free.
+    let rows = &rows[..if open { 4 } else { 3 }];
     for (name, latency, what) in rows {
         write_row(out, name, latency)?;
         writeln!(out, "   ({what})")?;
@@ -188,7 +195,11 @@ fn write_times(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     match shown.next() {
         Some(last) => {
             let beyond = grouped(last.beyond(count));
-            writeln!(out, "  {} rests on {beyond} answers beyond it.", last.name)
+            write!(out, "  {} rests on {beyond} answers beyond it.", last.name)?;
+            match trial.tally.uncertainty.at(PERCENTILES[2]) {
+                Some(time) => writeln!(out, " Stamps are off by {} at p99.", short(time)),
+                None => writeln!(out),
+            }
         }
         None => writeln!(
             out,

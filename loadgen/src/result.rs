@@ -47,7 +47,7 @@ pub(crate) fn record(
         target: target(url, plan),
         config: config(load, plan),
         model: model(plan),
-        env: machine::env(&plan.placement, load.machine.server_pid),
+        env: machine::env(&plan.placement, load.machine.server_pid, trial.tally.driver),
         phases: Phases {
             warmup_s: trial.tally.warm.seconds(),
             measured_s: trial.tally.elapsed().as_secs_f64(),
@@ -57,7 +57,7 @@ pub(crate) fn record(
         verdict: judged(trial),
         counts: Counts::of_all(&trial.measured.ledger, &trial.tally),
         rate: rate(plan, trial),
-        latency: Times::of(&trial.measured, &trial.tally.connect),
+        latency: Times::of(&trial.measured, &trial.tally.connect, &trial.tally.delay),
         templates: templates(plan, trial),
         stages: stages(plan, trial),
         timeseries: Timeseries {
@@ -155,15 +155,20 @@ pub(crate) fn offered_rate(plan: &Plan) -> Option<f64> {
 
 fn judged(trial: &Trial) -> Judged {
     let lag = trial.measured.lag.at(PERCENTILES[2]);
+    let delay = trial.tally.delay.at(PERCENTILES[2]);
+    let uncertainty = trial.tally.uncertainty.at(PERCENTILES[2]);
     Judged {
         status: trial.verdict.status,
         reasons: trial.verdict.reasons.clone(),
         achieved_ratio: trial.evidence.achieved,
         client_busy_max: trial.evidence.busy,
         send_lag_p99_ns: lag.map(|lag| crate::moment::Moment::after(lag).0),
+        own_delay_p99_ns: delay.map(|delay| crate::moment::Moment::after(delay).0),
         runqueue_wait_ratio: trial.evidence.waited,
         enobufs: trial.evidence.starved,
         exhausted: trial.evidence.exhausted,
+        clock_uncertainty_p99_ns: uncertainty.map(|time| crate::moment::Moment::after(time).0),
+        clock_uncertainty_max_ns: crate::moment::Moment::after(trial.tally.uncertainty.max()).0,
     }
 }
 

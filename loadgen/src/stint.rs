@@ -8,7 +8,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -18,6 +17,7 @@ use sunstar::runtime;
 
 use crate::accounts::Batch;
 use crate::connection::Lane;
+use crate::connector::Connector;
 use crate::learned::Learned;
 use crate::ledger::Outcome;
 use crate::mix::Mix;
@@ -44,7 +44,9 @@ pub(crate) struct Stint {
     /// The heads that answers have, by template.
     pub(crate) learned: RefCell<Vec<Learned>>,
     /// All connections, standing or not.
-    pub(crate) lanes: Vec<Rc<Lane>>,
+    pub(crate) lanes: Box<[Lane]>,
+    /// What opens them.
+    pub(crate) connector: Connector,
     requests: Requests,
     supply: RefCell<Supply>,
     /// The clock, once the run has started.
@@ -58,10 +60,15 @@ pub(crate) struct Stint {
     /// Connections that think, and until when.
     thinking: RefCell<BinaryHeap<Reverse<(Moment, u32)>>>,
     thoughts: Cell<u64>,
-    /// How many requests wait for their own connections.
+    /// Requests that may go over no other connection, with when they were due, by connection; none
+    /// if any connection may take any request.
+    backlogs: Box<[RefCell<Backlog>]>,
+    /// How many they are.
     backlog: Cell<usize>,
     /// How many requests are without an answer.
     in_flight: Cell<u64>,
+    /// How many connections have stood, or have given up.
+    tried: Cell<usize>,
     /// How many connections have not given up.
     alive: Cell<usize>,
     /// How many of the lanes may be used: the rest are for growth.
@@ -72,6 +79,9 @@ pub(crate) struct Stint {
     pub(crate) pacer_until: Cell<Moment>,
     pub(crate) pacer: RefCell<Option<Waker>>,
 }
+
+/// The numbers of requests, and when they were due.
+type Backlog = VecDeque<(u64, Moment)>;
 
 /// The bytes of the requests.
 enum Requests {
@@ -89,7 +99,13 @@ enum Requests {
 
 impl Stint {
     /// The state of a shard before the start; `part` is its part of the plan.
-    pub(crate) fn new(plan: Arc<Plan>, shard: usize, part: &Part, pool: Pool) -> Stint {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        shard: usize,
+        part: &Part,
+        connector: Connector,
+        pool: Pool,
+    ) -> Stint {
         let warm = match plan.warmup {
             Warmup::Fixed(time) => Moment::after(time),
             Warmup::Auto(_) => Moment::NEVER,
@@ -99,7 +115,14 @@ impl Stint {
             _ => Moment::NEVER,
         };
         let templates = plan.work.template_count();
-        let lanes = (0..part.connection_count).map(|_| Rc::default()).collect();
+        let lanes: Box<[Lane]> = (0..part.connection_count)
+            .map(|_| Lane::default())
+            .collect();
+        let backlog_count = if is_per_connection(&plan) {
+            lanes.len()
+        } else {
+            0
+        };
         let part_of_start = plan.connection_count / plan.placement.shard_count() as u64;
         let opened = match &plan.pace {
             Pace::Open(open) if matches!(open.overload, Overload::Grow(_)) => {
@@ -116,11 +139,14 @@ impl Stint {
             ends: phase_ends(&plan, warm),
             warm: Cell::new(warm),
             lanes,
+            connector,
+            backlogs: (0..backlog_count).map(|_| RefCell::default()).collect(),
             idle: RefCell::default(),
             thinking: RefCell::default(),
             thoughts: Cell::new(0),
             backlog: Cell::new(0),
             in_flight: Cell::new(0),
+            tried: Cell::new(0),
             alive: Cell::new(0),
             opened: Cell::new(usize::try_from(opened).unwrap_or(usize::MAX)),
             work: Cell::new(0),
@@ -157,7 +183,12 @@ impl Stint {
     /// The present.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        self.stamp().now(runtime::now())
+        let stamp = self.stamp();
+        let now = stamp.now(runtime::now());
+        if let Some(used) = stamp.take_used() {
+            self.tally.borrow_mut().uncertainty.record(used, 1);
+        }
+        now
     }
 
     /// A moment on the shard's clock.
@@ -215,18 +246,18 @@ impl Stint {
     }
 
     /// Puts a request behind those that wait for their own connection.
-    pub(crate) fn push_backlog(&self, lane: &Lane, number: u64, due: Moment) {
+    pub(crate) fn push_backlog(&self, lane: usize, number: u64, due: Moment) {
         if self.backlog.get() < BACKLOG_LEN_MAX {
             self.backlog.set(self.backlog.get() + 1);
-            lane.backlog.borrow_mut().push_back((number, due));
+            self.backlogs[lane].borrow_mut().push_back((number, due));
         } else if self.phase_of(due) > 0 {
             self.tally.borrow_mut().unsent.dropped += 1;
         }
     }
 
     /// Takes the next request that waits for its own connection.
-    pub(crate) fn pop_backlog(&self, lane: &Lane) -> Option<(u64, Moment)> {
-        let popped = lane.backlog.borrow_mut().pop_front();
+    pub(crate) fn pop_backlog(&self, lane: u32) -> Option<(u64, Moment)> {
+        let popped = self.backlogs[lane as usize].borrow_mut().pop_front();
         if popped.is_some() {
             self.backlog.set(self.backlog.get() - 1);
         }
@@ -240,7 +271,7 @@ impl Stint {
 
     /// Whether requests wait for their own connections instead of for any.
     pub(crate) fn is_per_connection(&self) -> bool {
-        matches!(&self.plan.pace, Pace::Open(open) if open.schedule == Schedule::Conn)
+        is_per_connection(&self.plan)
     }
 
     // Connections that have nothing to do.
@@ -357,6 +388,16 @@ impl Stint {
         self.in_flight.get()
     }
 
+    /// Notes that a connection has come to stand for the first time, or never will.
+    pub(crate) fn add_tried(&self) {
+        self.tried.set(self.tried.get() + 1);
+    }
+
+    /// How many connections have stood, or have given up.
+    pub(crate) fn tried(&self) -> usize {
+        self.tried.get()
+    }
+
     /// Notes that a connection is being kept up.
     pub(crate) fn add_alive(&self) {
         self.alive.set(self.alive.get() + 1);
@@ -458,6 +499,10 @@ impl Stint {
             .settle(batch, Outcome::InFlightAtEnd, count);
         self.remove_in_flight(count);
     }
+}
+
+fn is_per_connection(plan: &Plan) -> bool {
+    matches!(&plan.pace, Pace::Open(open) if open.schedule == Schedule::Conn)
 }
 
 /// When each phase but the last ends.

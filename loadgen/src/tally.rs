@@ -75,8 +75,15 @@ pub(crate) struct Tally {
     pub(crate) warm: Moment,
     /// What the first fault was.
     pub(crate) first_fault: Option<String>,
+    /// From when a request was due and a connection free to when it was sent, without the warm-up:
+    /// the generator's own delay.
+    pub(crate) delay: Latency,
     /// How the shards themselves fared.
     pub(crate) health: Vec<Health>,
+    /// What they asked of the kernel with.
+    pub(crate) driver: Option<&'static str>,
+    /// By how much stamps may have been off that shared one reading of the clock.
+    pub(crate) uncertainty: Latency,
 }
 
 impl Tally {
@@ -95,7 +102,10 @@ impl Tally {
             last_answer: None,
             warm: Moment::START,
             first_fault: None,
+            delay: Latency::new(),
             health: Vec::new(),
+            driver: None,
+            uncertainty: Latency::new(),
         }
     }
 
@@ -117,6 +127,16 @@ impl Tally {
         if batch.phase > 0 {
             self.interval.sent += u64::from(batch.count);
             self.first_sent.get_or_insert(batch.sent);
+        }
+    }
+
+    /// Enters how late a batch left though its connection had had room since `free`.
+    #[inline]
+    pub(crate) fn note_delay(&mut self, batch: &Batch, free: Moment) {
+        if batch.phase > 0 {
+            let ready = batch.intended.max(free);
+            self.delay
+                .record(batch.sent.since(ready), u64::from(batch.count));
         }
     }
 
@@ -209,11 +229,14 @@ impl Tally {
         }
         self.merge_traffic(&other);
         self.connect.merge(&other.connect);
+        self.delay.merge(&other.delay);
         self.first_sent = self.first_sent.into_iter().chain(other.first_sent).min();
         self.last_answer = self.last_answer.max(other.last_answer);
         self.warm = self.warm.max(other.warm);
         self.first_fault = self.first_fault.take().or(other.first_fault);
         self.health.extend(other.health);
+        self.driver = self.driver.or(other.driver);
+        self.uncertainty.merge(&other.uncertainty);
     }
 
     fn merge_traffic(&mut self, other: &Tally) {
@@ -323,5 +346,24 @@ mod tests {
             (None, 0, 0)
         );
         assert!(tally.is_balanced());
+    }
+
+    #[test]
+    fn a_wait_for_a_free_connection_is_not_the_generators_delay() {
+        let mut tally = Tally::new(2, 1);
+        let batch = Batch {
+            intended: Moment(1_000),
+            sent: Moment(9_000_000),
+            count: 2,
+            phase: 1,
+            template: 0,
+        };
+        tally.note_delay(&batch, Moment(8_999_000));
+        assert_eq!(tally.delay.count(), 2);
+        assert!(tally.delay.max() < Duration::from_nanos(1_010));
+        tally.note_delay(&Batch { phase: 0, ..batch }, Moment::START);
+        assert_eq!(tally.delay.count(), 2, "the warm-up does not count");
+        tally.note_delay(&batch, Moment::START);
+        assert!(tally.delay.max() >= Duration::from_micros(8_990));
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Evidence {
     pub(crate) busy: Option<f64>,
     /// The share of its time that the worst shard has waited for a CPU.
     pub(crate) waited: Option<f64>,
-    /// The 99th percentile of the send lag, without waits for a free connection.
+    /// The 99th percentile of the generator's own delay: without waits for a free connection.
     pub(crate) lag: Option<Duration>,
     /// The median of the response time.
     pub(crate) median: Option<Duration>,
@@ -151,7 +151,7 @@ impl Verdict {
         let most = LAG_MAX.max(median.mul_f64(LAG_SHARE_MAX));
         if lag > most {
             let reason = format!(
-                "requests left late: p99 of the send lag is {} (at most {}), though connections \
+                "requests left late: p99 of the delay is {} (at most {}), though connections \
                  were free",
                 short(lag),
                 short(most)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sunstar::runtime::{CpuSet, InvalidCpuSet, Placement};
+use sunstar::runtime::{CpuSet, DriverChoice, InvalidCpuSet, Placement};
 
 use crate::arrival::Arrival;
 use crate::check::Check;
@@ -77,6 +77,10 @@ pub(crate) struct Load {
     #[arg(hide_short_help = true)]
     #[arg(short = 'r', long, value_name = "N", value_parser = number::parse_positive)]
     pub(crate) requests_per_conn: Option<u64>,
+    /// Open a connection for each request, as -r 1
+    #[arg(hide_short_help = true)]
+    #[arg(long, conflicts_with = "requests_per_conn")]
+    pub(crate) no_keepalive: bool,
     /// How to close: fin or rst
     #[arg(hide_short_help = true)]
     #[arg(long, value_enum, value_name = "fin|rst", default_value = "fin")]
@@ -166,6 +170,10 @@ pub(crate) struct Machine {
     #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
     #[arg(hide_possible_values = true)]
     pub(crate) busy_poll: Switch,
+    /// What to ask of the kernel with: auto, uring or epoll
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = driver)]
+    pub(crate) driver: DriverChoice,
     /// Also report what this process spends per request
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
@@ -333,7 +341,7 @@ impl Load {
             connection_count: self.connections,
             depth: self.pipeline,
             timeout: self.machine.timeout,
-            requests_per_connection: self.requests_per_conn,
+            requests_per_connection: self.requests_per_conn.or(self.no_keepalive.then_some(1)),
             socket: SocketOptions {
                 reset: self.close == Close::Rst,
                 sources: self.machine.sources(most)?,
@@ -343,6 +351,7 @@ impl Load {
             interval: Duration::from_secs(1),
             busy_poll: self.machine.busy_poll == Switch::On,
             placement: self.machine.placement()?,
+            driver: self.machine.driver,
         })
     }
 }
@@ -481,6 +490,13 @@ fn status(text: &str) -> Result<u16, String> {
 pub(super) fn cpus(text: &str) -> Result<CpuSet, String> {
     text.parse()
         .map_err(|error: InvalidCpuSet| error.to_string())
+}
+
+fn driver(text: &str) -> Result<DriverChoice, String> {
+    match text.parse() {
+        Ok(choice @ (DriverChoice::Auto | DriverChoice::Uring | DriverChoice::Epoll)) => Ok(choice),
+        _ => Err("it is auto, uring or epoll".into()),
+    }
 }
 
 fn overload(text: &str) -> Result<Overload, String> {

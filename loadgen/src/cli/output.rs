@@ -66,11 +66,16 @@ pub(crate) enum Format {
 }
 
 impl Output {
-    /// Opens what is written during a run.
+    /// Opens what is written during a run, and tries what is written after it.
     ///
     /// # Errors
     /// One sentence when a file cannot be made or an address not be used.
     pub(crate) fn open(&self) -> Result<Outputs, String> {
+        let at_end = [&self.result, &self.html, &self.hdr];
+        at_end
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| probe(path))?;
         let timeseries = self.timeseries.as_deref().map(create).transpose()?;
         let prometheus = self.prometheus.map(listen).transpose()?;
         Ok(Outputs {
@@ -79,6 +84,14 @@ impl Output {
             quiet: self.quiet,
         })
     }
+}
+
+/// Fails now if a file cannot be written at the end of a long run; keeps what is in it.
+fn probe(path: &Path) -> Result<(), String> {
+    let opened = File::options().append(true).create(true).open(path);
+    opened
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Makes a file.

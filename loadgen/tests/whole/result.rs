@@ -68,6 +68,7 @@ fn assert_invariants(result: &Value, rows: &[Value]) {
     assert_eq!(number(result, "/latency/response/count"), timed);
     assert_eq!(number(result, "/latency/service/count"), timed);
     assert_eq!(number(result, "/latency/send_lag/count"), count("sent"));
+    assert_eq!(number(result, "/latency/own_delay/count"), count("sent"));
     let statuses = result["counts"]["status"].as_object().unwrap().values();
     assert_eq!(
         statuses.map(|value| value.as_u64().unwrap()).sum::<u64>(),
@@ -240,9 +241,9 @@ fn results_become_pages_pictures_and_lines() {
     assert!(html.contains("&lt;1&gt;") && !html.contains("<1>") && !html.contains("<script"));
     let curves = std::fs::read_to_string(scratch("page-percentiles.svg")).unwrap();
     assert_eq!(
-        curves.matches("<polyline").count(),
-        4,
-        "response and service of both"
+        ["<polyline", "stroke-dasharray"].map(|part| curves.matches(part).count()),
+        [8, 4],
+        "response and service of both, and each in the legend"
     );
     assert!(
         std::fs::read_to_string(scratch("page-timeline.svg"))

@@ -306,3 +306,38 @@ fn a_wrong_command_line_is_one_line_and_code_2() {
     assert!(nothing.err.contains("Usage: loadgen"), "{nothing:#?}");
     loadgen(&["1mrc", "--help"]).expect(0, &["--payload", "Exit codes"]);
 }
+
+#[test]
+fn what_would_fail_after_a_run_is_said_before_it() {
+    let toy = honest();
+    for (args, said) in [
+        (["-o", "/does/not/exist.json"], "/does/not/exist.json: "),
+        (["--html", "/does/not/exist.html"], "/does/not/exist.html: "),
+        (
+            ["--server-pid", "4294967295"],
+            "no process has the number 4294967295",
+        ),
+    ] {
+        let ended = loadgen(&[&args[..], &["-n", "1", &toy.url("/")]].concat());
+        ended.expect(2, &[]);
+        assert!(ended.err.contains(said), "{ended:#?}");
+    }
+    assert_eq!(toy.request_count(), 0);
+}
+
+#[test]
+fn the_result_names_the_driver_that_it_was_made_with() {
+    let toy = honest();
+    let ended = loadgen(&[
+        "-n",
+        "9",
+        "-c",
+        "1",
+        "--driver",
+        "epoll",
+        "--format",
+        "json",
+        &toy.url("/"),
+    ]);
+    ended.expect(0, &["\"driver\": \"epoll\""]);
+}

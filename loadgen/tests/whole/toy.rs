@@ -1,7 +1,7 @@
 //! A toy HTTP server on threads, which answers as a test tells it to.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -26,6 +26,8 @@ pub(crate) enum Reply {
     Slowly(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
+    /// Sends these bytes and says that no more will come; what comes is read and not answered.
+    HalfClose(Vec<u8>),
     /// Sends nothing, ever.
     Silence,
 }
@@ -88,6 +90,12 @@ fn serve(mut stream: TcpStream, counter: &AtomicU64, reply: &dyn Fn(&Request) ->
             Reply::Bytes(bytes) => stream.write_all(&bytes),
             Reply::Slowly(bytes) => bytes.chunks(1).try_for_each(|byte| stream.write_all(byte)),
             Reply::Last(bytes) => return drop(stream.write_all(&bytes)),
+            Reply::HalfClose(bytes) => {
+                stream.write_all(&bytes).ok();
+                stream.shutdown(Shutdown::Write).ok();
+                while read_request(&mut input, counter).is_some() {}
+                return;
+            }
             Reply::Silence => Ok(()),
         };
         if sent.is_err() {
