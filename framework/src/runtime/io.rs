@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::driver::Driver;
 use super::op::{Completion, Op, Outcome, Target};
-use super::socket::{ACCEPTED_MAX, Incoming, Listener, Outgoing, RECEIVED_MAX, Socket, Wakers};
+use super::socket::{ACCEPTED_MAX, Incoming, Listener, Outgoing, Socket, Wakers};
 use crate::mem::{Buf, Pool};
 use crate::sys::ring::number;
 use crate::sys::socket::{Descriptor, SockAddr};
@@ -117,7 +117,6 @@ impl Io {
         match outcome {
             Ok(Outcome::Received(buf)) if buf.is_empty() => socket.incoming = Incoming::Ended,
             Ok(Outcome::Received(buf)) if socket.open => {
-                socket.received_len += buf.pinned_len();
                 socket.received.push(buf);
             }
             Ok(_) => {}
@@ -133,7 +132,7 @@ impl Io {
     /// Stops receiving when the reader is far behind: the peer then feels TCP's back-pressure.
     fn pause_when_full(&mut self, key: SocketKey) {
         let socket = &mut self.sockets[key.index()];
-        if socket.received_len >= RECEIVED_MAX
+        if socket.is_full()
             && !socket.paused
             && let Some(receive) = socket.receiving
         {
@@ -260,6 +259,9 @@ impl Io {
         }
         if let Some(backlog) = &mut socket.backlog {
             self.wakers.wake(&mut backlog.writer);
+            if let Outgoing::Connecting(_) = before {
+                socket.drop_backlog();
+            }
         }
         if socket.open {
             self.start_sending(key);

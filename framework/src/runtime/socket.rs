@@ -63,8 +63,6 @@ pub(super) struct Socket {
     /// Receiving was asked to stop until the reader has caught up.
     pub(super) paused: bool,
     pub(super) received: SmallVec<[Buf; 1]>,
-    /// How much memory `received` holds: whole blocks, however little is in them.
-    pub(super) received_len: usize,
     pub(super) incoming: Incoming,
     pub(super) reader: Option<Waker>,
     pub(super) outgoing: Outgoing,
@@ -86,7 +84,6 @@ impl Socket {
             receiving: None,
             paused: false,
             received: SmallVec::new(),
-            received_len: 0,
             incoming: Incoming::Open,
             reader: None,
             outgoing: Outgoing::Idle,
@@ -139,8 +136,17 @@ impl Socket {
 
     /// Whether a receive should be in flight and is not.
     pub(super) fn wants_receive(&self) -> bool {
-        let room = self.received_len < RECEIVED_MAX;
-        self.open && room && self.receiving.is_none() && matches!(self.incoming, Incoming::Open)
+        self.open
+            && !self.is_full()
+            && self.receiving.is_none()
+            && matches!(self.incoming, Incoming::Open)
+    }
+
+    /// Whether what was received holds as much memory as it may: whole blocks, however little is in
+    /// them. There are few at a time, so counting them costs less than a number in every socket.
+    pub(super) fn is_full(&self) -> bool {
+        let len: usize = self.received.iter().map(Buf::pinned_len).sum();
+        len >= RECEIVED_MAX
     }
 
     /// Takes the oldest received bytes out.
@@ -148,9 +154,14 @@ impl Socket {
         if self.received.is_empty() {
             return None;
         }
-        let first = self.received.remove(0);
-        self.received_len -= first.pinned_len();
-        Some(first)
+        Some(self.received.remove(0))
+    }
+
+    /// Nothing waits any more behind what was done once, such as the connect.
+    pub(super) fn drop_backlog(&mut self) {
+        let is_used =
+            |it: &Box<Backlog>| !it.unsent.is_empty() || it.error.is_some() || it.writer.is_some();
+        self.backlog = self.backlog.take().filter(is_used);
     }
 
     /// Nothing more will be sent: what waits is dropped and whoever waits learns why.
