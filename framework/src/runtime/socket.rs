@@ -159,9 +159,10 @@ impl Socket {
 
     /// Nothing waits any more behind what was done once, such as the connect.
     pub(super) fn drop_backlog(&mut self) {
-        let is_used =
-            |it: &Box<Backlog>| !it.unsent.is_empty() || it.error.is_some() || it.writer.is_some();
-        self.backlog = self.backlog.take().filter(is_used);
+        self.backlog.take_if(|it| {
+            let is_used = !it.unsent.is_empty() || it.error.is_some() || it.writer.is_some();
+            !is_used
+        });
     }
 
     /// Nothing more will be sent: what waits is dropped and whoever waits learns why.
