@@ -37,6 +37,7 @@ use super::uring::Counters;
 use crate::error::{Error, Result};
 use crate::mem::{Buf, Pool};
 use crate::sys::host;
+use crate::sys::immediate;
 use crate::sys::ring::number;
 use crate::sys::socket::SockAddr;
 use line::{Alarm, Line, Relay, Sending, remember, wake};
@@ -387,7 +388,10 @@ impl Hosted {
             if matches!(op, Op::Accept { .. }) && line.end(id) {
                 return;
             }
-            line.forget(id);
+            if let Some(Sending::Data(data)) = line.forget(id) {
+                // A ring would have begun it: what the kernel takes at once goes out.
+                let _ = immediate::send(number_of(op), &data, false);
+            }
         }
         let cancelled = io::Error::from_raw_os_error(number::ECANCELED);
         self.shared.complete(id, false, Err(cancelled));

@@ -68,14 +68,14 @@ impl Line {
         self.wake();
     }
 
-    /// Begins nothing more for `id`.
-    pub(super) fn forget(&self, id: OpId) {
+    /// Begins nothing more for `id`. Gives back what was to be sent for it and was not begun.
+    pub(super) fn forget(&self, id: OpId) -> Option<Sending> {
         if self.bringing.get() == Some(id) {
             self.bringing.set(None);
         }
-        self.sending
-            .borrow_mut()
-            .take_if(|(sending, _)| *sending == id);
+        let mut sending = self.sending.borrow_mut();
+        let not_begun = sending.take_if(|(sending, _)| *sending == id);
+        not_begun.map(|(_, sending)| sending)
     }
 
     /// Asks the task to end the accept `id`, which completes when the host has let go of it. Tells
