@@ -105,7 +105,7 @@ fn a_peer_that_reads_nothing_of_what_the_kernel_has_taken_is_cut_off() {
             .get("/timed-out", timed_out)
     };
     let limits = Limits {
-        idle_timeout: Duration::from_secs(3600),
+        idle_timeout: Duration::from_hours(1),
         ..Limits::default()
     };
     let config = Config {
