@@ -266,6 +266,11 @@ impl Plan {
                 stopped: None,
             });
         }
+        for listener in sockets.iter().flat_map(|sockets| &sockets.listeners) {
+            let bounded = listener.set_write_timeout(config.write_timeout);
+            bounded
+                .map_err(|error| Error::io("cannot bound how long peers may not read", error))?;
+        }
         let again = |sockets: &Sockets| {
             sockets
                 .listeners

@@ -1,6 +1,7 @@
 //! [`Counters`]: what one shard of a server has done; [`End`]: how a session ended.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 
 use crate::sharded::Sharded;
@@ -32,6 +33,15 @@ impl End {
         End::Stopped,
         End::Panicked,
     ];
+
+    /// What an error of the connection means. It times out when the peer takes nothing of what the
+    /// kernel has for it.
+    pub(super) fn of(error: &io::Error) -> End {
+        match error.kind() {
+            io::ErrorKind::TimedOut => End::TimedOut,
+            _ => End::Broken,
+        }
+    }
 
     /// The name that metrics use.
     pub fn name(self) -> &'static str {

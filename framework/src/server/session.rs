@@ -320,7 +320,7 @@ impl<S: Service> Turn<'_, S> {
                 self.session.end = End::PeerClosed;
                 self.work.connection.handle_end();
             }
-            Poll::Ready(Err(_)) => return Err(End::Broken),
+            Poll::Ready(Err(error)) => return Err(End::of(&error)),
             Poll::Pending => return self.idle(context),
         }
         Ok(Poll::Ready(()))
@@ -555,7 +555,7 @@ impl<S: Service> Turn<'_, S> {
 fn broken(polled: Poll<io::Result<()>>) -> Step {
     match polled {
         Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
-        Poll::Ready(Err(_)) => Err(End::Broken),
+        Poll::Ready(Err(error)) => Err(End::of(&error)),
         Poll::Pending => Ok(Poll::Pending),
     }
 }

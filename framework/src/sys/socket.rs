@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 pub(crate) use socket2::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -14,6 +15,9 @@ use super::{immediate, sim};
 /// How many connections the kernel keeps for a listener until they are accepted. The kernel lowers
 /// it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// The longest time that the kernel takes for `TCP_USER_TIMEOUT`, some 24 days.
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// An open socket: whoever owns it closes it. Operations name it by its number.
 #[derive(Debug)]
@@ -72,6 +76,19 @@ impl Descriptor {
         match self {
             Descriptor::Kernel(fd) => fd.try_clone().map(Descriptor::Kernel),
             Descriptor::Simulated(socket) => socket.try_clone().map(Descriptor::Simulated),
+        }
+    }
+
+    /// Bounds how long the peers of connections accepted from now on may take nothing of what is
+    /// with the kernel for them (`TCP_USER_TIMEOUT`, tcp(7)); then they are reset. Whoever accepts
+    /// inherits it, and it holds behind the close as well.
+    pub(crate) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            // 0 would be the system's own choice, and the kernel's number has a sign.
+            Descriptor::Kernel(fd) => SockRef::from(fd).set_tcp_user_timeout(Some(
+                timeout.clamp(Duration::from_millis(1), USER_TIMEOUT_MAX),
+            )),
+            Descriptor::Simulated(_) => Ok(()),
         }
     }
 
@@ -201,14 +218,33 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_socket_inherits_nodelay() {
+    fn any_write_timeout_is_one() {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let Descriptor::Kernel(fd) = &listener else {
+            unreachable!("no simulation is installed")
+        };
+        for (asked, set) in [
+            (Duration::ZERO, Duration::from_millis(1)),
+            (Duration::from_secs(30), Duration::from_secs(30)),
+            (Duration::MAX, USER_TIMEOUT_MAX),
+        ] {
+            listener.set_write_timeout(asked).unwrap();
+            assert_eq!(SockRef::from(fd).tcp_user_timeout().unwrap(), Some(set));
+        }
+    }
+
+    #[test]
+    fn an_accepted_socket_inherits_what_its_listener_was_told() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let timeout = Duration::from_secs(7);
+        listener.set_write_timeout(timeout).unwrap();
         let address = listener.local_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         match listener {
             Descriptor::Kernel(listener) => {
                 let (accepted, _) = Socket::from(listener).accept().unwrap();
                 assert!(accepted.tcp_nodelay().unwrap());
+                assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(timeout));
             }
             Descriptor::Simulated(_) => unreachable!("no simulation is installed"),
         }

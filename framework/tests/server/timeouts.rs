@@ -7,13 +7,18 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use sunstar::Router;
 use sunstar::http::Limits;
-use sunstar::server::{Config, Counters};
+use sunstar::server::{Config, Counters, End};
 
 use crate::harness::{config, start_with};
 
 const SHORT: Duration = Duration::from_millis(30);
+
+/// More than the smallest receive buffer has room for, and less than the usual one: whoever reads
+/// a little late has taken it all the same.
+const ANSWER_LEN: usize = 30_000;
 
 #[test]
 fn a_busy_connection_outlives_every_timeout() {
@@ -40,7 +45,7 @@ fn a_busy_connection_outlives_every_timeout() {
 fn the_time_to_take_an_answer_begins_with_the_answer() {
     async fn slow() -> String {
         sunstar::runtime::sleep(3 * SHORT).await;
-        "x".repeat(100_000)
+        "x".repeat(ANSWER_LEN)
     }
     let config = Config {
         write_timeout: SHORT,
@@ -48,19 +53,19 @@ fn the_time_to_take_an_answer_begins_with_the_answer() {
     };
     let make = |_| {
         Router::new(())
-            .get("/large", || "x".repeat(100_000))
+            .get("/large", || "x".repeat(ANSWER_LEN))
             .get("/slow", slow)
     };
     let server = start_with(config, make);
     let (mut idle, mut busy) = (server.connect(), server.connect());
-    assert_eq!(idle.get("/large").content.len(), 100_000);
+    assert_eq!(idle.get("/large").content.len(), ANSWER_LEN);
     let begun = Instant::now();
     while begun.elapsed() < 3 * SHORT {
         busy.get("/large");
     }
-    assert_eq!(idle.get("/large").content.len(), 100_000);
-    assert_eq!(idle.get("/slow").content.len(), 100_000);
-    assert_eq!(idle.get("/large").content.len(), 100_000);
+    assert_eq!(idle.get("/large").content.len(), ANSWER_LEN);
+    assert_eq!(idle.get("/slow").content.len(), ANSWER_LEN);
+    assert_eq!(idle.get("/large").content.len(), ANSWER_LEN);
 }
 
 #[test]
@@ -89,6 +94,41 @@ fn a_peer_that_takes_nothing_is_cut_off() {
         "{} bytes",
         all.len()
     );
+}
+
+#[test]
+fn a_peer_that_reads_nothing_of_what_the_kernel_has_taken_is_cut_off() {
+    let make = move |_| {
+        Router::new(())
+            .get("/large", || "x".repeat(ANSWER_LEN))
+            .get("/open", open)
+            .get("/timed-out", timed_out)
+    };
+    let limits = Limits {
+        idle_timeout: Duration::from_hours(1),
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        write_timeout: SHORT,
+        ..config(1)
+    };
+    let server = start_with(config, make);
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    client.set_recv_buffer_size(1).expect("the smallest window");
+    let address = server.address.into();
+    client.connect(&address).expect("a connection");
+    let request = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n";
+    assert_eq!(client.send(request).expect("sent"), request.len());
+    let mut watcher = server.connect();
+    while watcher.get("/timed-out").content != "1" {}
+    assert_eq!(watcher.get("/open").content, "1");
+}
+
+async fn timed_out() -> String {
+    let counters = Counters::of_all_shards();
+    let ended = counters.map(|counters| counters.ended(End::TimedOut)).await;
+    ended[0].to_string()
 }
 
 async fn open() -> String {
