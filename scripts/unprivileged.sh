@@ -31,7 +31,10 @@ for line in open(sys.argv[1]):
     if it.get("executable") and it["profile"]["test"]:
         print(it["target"]["name"], os.path.dirname(it["manifest_path"]), it["executable"], sep="\t")
 PY
-[ -z "${become[*]}" ] || chown -R "$nobody:$nobody" "$home"
+# Besides a home, what `CARGO_TARGET_TMPDIR` names: root may write there all the same.
+scratch=${CARGO_TARGET_DIR:-target}/tmp
+mkdir -p "$scratch"
+[ -z "${become[*]}" ] || chown -R "$nobody:$nobody" "$home" "$scratch"
 
 failed=()
 while IFS=$'\t' read -r name package program; do
