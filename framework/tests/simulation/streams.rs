@@ -27,7 +27,7 @@ fn address() -> SocketAddr {
 struct Dropped<F> {
     future: Option<Pin<Box<F>>>,
     polls_left: u64,
-    dropped: Arc<AtomicU64>,
+    count: Arc<AtomicU64>,
 }
 
 /// When futures are dropped, and how many were.
@@ -43,7 +43,7 @@ impl Drops {
         Dropped {
             future: Some(Box::pin(future)),
             polls_left: self.polls.unwrap_or(drawn),
-            dropped: Arc::clone(&self.dropped),
+            count: Arc::clone(&self.dropped),
         }
     }
 }
@@ -53,7 +53,7 @@ impl<F: Future> Future for Dropped<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.polls_left == 0 && self.future.take().is_some() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.polls_left = self.polls_left.saturating_sub(1);
         match &mut self.future {
