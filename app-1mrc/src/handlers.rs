@@ -105,6 +105,8 @@ async fn get_metrics(challenge: Sharded<Challenge>, patience: Duration) -> Respo
         Metrics {
             stats: stats(challenge).await,
             restored_count: challenge.on(ShardId::ZERO, restored_count).await,
+            driver: runtime::driver_name(),
+            driver_features: runtime::driver_features(),
             shards: challenge.map(|challenge| challenge.figures()).await,
         }
     };

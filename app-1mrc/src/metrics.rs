@@ -16,6 +16,10 @@ pub struct Metrics {
     pub stats: Stats,
     /// How many of them an earlier process had counted.
     pub restored_count: u64,
+    /// The name of what talks to the kernel.
+    pub driver: &'static str,
+    /// The optional features of the kernel that it uses, with commas between them.
+    pub driver_features: String,
     /// The figures of each shard.
     pub shards: Vec<ShardFigures>,
 }
@@ -75,6 +79,11 @@ const PER_USER: Family = (
     "Memory for users per different user.",
 );
 const PER_NAME: Family = ("bytes_per_name", "gauge", "Memory for users per name held.");
+const DRIVER: Family = (
+    "driver_info",
+    "gauge",
+    "Always 1: what talks to the kernel, and the optional features used.",
+);
 
 impl fmt::Display for Metrics {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +105,10 @@ impl fmt::Display for Metrics {
         let names: u64 = self.shards.iter().map(|it| it.gauges.name_count).sum();
         let per_user = ratio(total as u64, self.stats.unique_users);
         family(out, PER_USER, alone(per_user))?;
-        family(out, PER_NAME, alone(ratio(total as u64, names)))
+        family(out, PER_NAME, alone(ratio(total as u64, names)))?;
+        let (driver, features) = (self.driver, &self.driver_features);
+        let labels = format!(r#"{{driver="{driver}",features="{features}"}}"#);
+        family(out, DRIVER, [(labels, 1)])
     }
 }
 
@@ -163,6 +175,8 @@ mod tests {
                 avg: 0.1,
             },
             restored_count: 12,
+            driver: "uring",
+            driver_features: "restrict,napi".to_owned(),
             shards: vec![shard(3, 5, 1, &[]), shard(7, 4, 2, &[1, 9])],
         }
     }
@@ -184,6 +198,7 @@ mod tests {
             r#"app_1mrc_user_memory_bytes{shard="0"} 1000"#,
             "app_1mrc_bytes_per_user 400.000",
             "app_1mrc_bytes_per_name 222.222",
+            r#"app_1mrc_driver_info{driver="uring",features="restrict,napi"} 1"#,
         ] {
             assert!(
                 text.lines().any(|other| other == line),
@@ -213,6 +228,8 @@ mod tests {
         let empty = Metrics {
             stats: Stats::default(),
             restored_count: 0,
+            driver: "epoll",
+            driver_features: "none".to_owned(),
             shards: vec![ShardFigures::default()],
         };
         let text = empty.to_string();

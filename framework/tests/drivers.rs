@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use sunstar::net::{TcpListener, TcpStream};
 use sunstar::runtime::{
-    Config, DriverChoice, Placement, driver_name, run_on_all_shards, sleep, spawn, stats, yield_now,
+    Config, DriverChoice, Placement, driver_features, driver_name, run_on_all_shards, sleep, spawn,
+    stats, yield_now,
 };
 use sunstar::{Error, ShardId, Sharded};
 
@@ -83,6 +84,20 @@ fn a_choice_is_what_runs_or_names_the_feature_to_build_with() {
             _ => assert_eq!(names.unwrap(), [choice.to_string(), choice.to_string()]),
         }
     }
+}
+
+#[test]
+fn a_shard_names_the_features_that_its_driver_uses() {
+    let features = |driver, wanted: &str| {
+        let mut config = Config::new(Placement::unpinned(1));
+        config.driver = driver;
+        config.uring.features = wanted.parse().unwrap();
+        let named = run_on_all_shards(&config, |_| async { driver_features() });
+        named.unwrap().remove(0)
+    };
+    assert_eq!(features(DriverChoice::Uring, "restrict"), "restrict");
+    assert_eq!(features(DriverChoice::Uring, "-restrict"), "none");
+    assert_eq!(features(DriverChoice::Epoll, "restrict"), "none");
 }
 
 /// Sends `len` bytes through a connection to itself and back, and ends both directions.

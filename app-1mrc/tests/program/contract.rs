@@ -108,6 +108,19 @@ fn get_metrics_tells_events_rejects_users_memory_balance_and_rates() {
 }
 
 #[test]
+fn get_metrics_names_the_driver_and_what_it_uses_of_the_kernel() {
+    let info = |arguments: &[&str], labels: &str| {
+        let server = Server::start(arguments);
+        let name = format!("driver_info{{{labels}}}");
+        server.connect().metric(&name)
+    };
+    let epoll = info(&["--driver", "epoll"], r#"driver="epoll",features="none""#);
+    let bare = ["--driver", "uring", "--uring-features=-restrict"];
+    let uring = info(&bare, r#"driver="uring",features="none""#);
+    assert_eq!((epoll, uring), (1.0, 1.0));
+}
+
+#[test]
 fn a_user_of_25_bytes_costs_at_most_48_bytes_on_one_shard() {
     let server = Server::start(&["--smp", "1"]);
     let mut client = server.connect();

@@ -33,5 +33,10 @@ fn allow_planned_panics() {
 
 fuzz_target!(|bytes: &[u8]| {
     allow_planned_panics();
-    http::run(Seed::from_bytes(bytes), true);
+    let conditions = http::Conditions {
+        losses: true,
+        endings: false,
+        clients_max: usize::MAX,
+    };
+    http::run(Seed::from_bytes(bytes), conditions);
 });

@@ -117,6 +117,15 @@ pub fn driver_name() -> &'static str {
     with(|shard| shard.io.borrow().driver.name())
 }
 
+/// The optional features of the kernel that the current shard's driver uses, by the names of
+/// `--uring-features` with commas between them: `restrict`, for instance. `none` on other drivers.
+///
+/// # Panics
+/// Outside of every shard.
+pub fn driver_features() -> String {
+    with(|shard| shard.io.borrow().driver.features())
+}
+
 /// How many descriptors a stream takes on the current shard.
 pub(crate) fn descriptors_per_stream() -> usize {
     with(|shard| shard.io.borrow().driver.descriptors_per_stream())

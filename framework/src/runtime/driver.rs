@@ -9,6 +9,7 @@ use super::epoll::Epoll;
 use super::hosted::{Host, Hosted};
 use super::op::{Completion, Op, OpId, Target};
 use super::uring::{Counters, Uring};
+use super::uring_options::UringFeatures;
 use crate::mem::Pool;
 
 pub(crate) use crate::sys::ring::Wait;
@@ -52,6 +53,14 @@ impl Driver {
             #[cfg(feature = "sim")]
             Driver::Sim(_) => "sim",
             Driver::Hosted(hosted) => hosted.name(),
+        }
+    }
+
+    /// The optional features of the kernel that are in use, as `--uring-features` names them.
+    pub(crate) fn features(&self) -> String {
+        match self {
+            Driver::Uring(uring) => uring.features().to_string(),
+            _ => UringFeatures::NONE.to_string(),
         }
     }
 

@@ -35,7 +35,9 @@ mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
 pub use choice::DriverChoice;
-pub use current::{current_shard, driver_name, now, pool, shard_count, spawn, wall_clock};
+pub use current::{
+    current_shard, driver_features, driver_name, now, pool, shard_count, spawn, wall_clock,
+};
 pub use executor::Task;
 pub use launch::{Config, Idle, run_on_all_shards};
 pub use placement::{Placement, ShardId};

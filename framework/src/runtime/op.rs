@@ -218,6 +218,7 @@ mod tests {
         assert_eq!((table.len(), pool.outstanding()), (0, 0));
     }
 
+    /// C25.
     #[test]
     fn a_late_completion_does_not_reach_the_next_operation_in_its_place() {
         let mut table = OpTable::new();

@@ -132,6 +132,11 @@ impl Uring {
         Ok(driver)
     }
 
+    /// What is used of what the kernel offers.
+    pub(crate) fn features(&self) -> UringFeatures {
+        self.features
+    }
+
     /// What the kernel can do and how large the ring has become, for `--verbose`.
     pub(crate) fn describe(&self) -> String {
         let (submissions, completions) = (self.ring.entries(), self.ring.completions_max());

@@ -145,6 +145,9 @@ impl Default for UringFeatures {
 }
 
 impl UringFeatures {
+    /// Those of a driver that has none.
+    pub(crate) const NONE: UringFeatures = UringFeatures { bits: 0 };
+
     #[inline]
     pub(crate) fn has(self, feature: Feature) -> bool {
         self.bits & feature.bit() != 0

@@ -9,6 +9,6 @@
 mod peer;
 mod simulation;
 
-pub use crate::sys::sim::Seed;
+pub use crate::sys::sim::{Mishaps, Seed};
 pub use peer::{Peer, now, sleep, within};
 pub use simulation::{Report, Simulation};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Seed;
 use crate::runtime::sim::{Peers, take_part};
-use crate::sys::sim::{self, Faults, Kernel};
+use crate::sys::sim::{self, Faults, Kernel, Mishaps};
 
 /// A simulated system that has not run yet: a kernel, a network and a clock.
 ///
@@ -48,6 +48,8 @@ pub struct Report {
     pub events: u64,
     /// How much simulated time has passed.
     pub elapsed: Duration,
+    /// What the kernel did that it need not do.
+    pub mishaps: Mishaps,
 }
 
 impl Simulation {
@@ -89,6 +91,13 @@ impl Simulation {
         self
     }
 
+    /// Lets every second shot of a multishot operation be its last, by a success or by an error:
+    /// this must not show either.
+    pub fn with_endings(mut self) -> Simulation {
+        (self.faults.endings, self.faults.failings) = (2, 4);
+        self
+    }
+
     /// Adds a peer: an `async` script over [`Peer`](super::Peer). It begins with the run.
     pub fn peer(&mut self, name: impl Into<String>, script: impl Future<Output = ()> + 'static) {
         self.peers.add(name.into(), script);
@@ -119,6 +128,7 @@ impl Simulation {
                 transcript: kernel.transcript(),
                 events: kernel.happened(),
                 elapsed: kernel.elapsed(),
+                mishaps: kernel.mishaps(),
             };
             (report, kernel.open_count())
         });

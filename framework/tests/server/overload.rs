@@ -68,3 +68,15 @@ fn refused_connections_that_say_nothing_make_room_too() {
         assert!(client.is_closed());
     }
 }
+
+#[test]
+fn those_who_were_refused_take_nobodys_room() {
+    let server = small();
+    let (first, _second) = (served(&server), served(&server));
+    for _ in 0..10 {
+        assert_eq!(server.connect().get("/").status, 503);
+    }
+    drop(first);
+    let again = (0..10_000).any(|_| server.connect().get("/").status == 200);
+    assert!(again, "there is room, and nobody gets it");
+}

@@ -25,20 +25,34 @@ fn address() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 80))
 }
 
+/// What a run is to be like, besides what its seed says.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions {
+    /// Connections may break, be refused, or find no descriptor.
+    pub(crate) losses: bool,
+    /// Multishot operations end all the time.
+    pub(crate) endings: bool,
+    pub(crate) clients_max: usize,
+}
+
 /// Runs one server with its clients.
 ///
 /// # Panics
 /// If anybody gets something else than what is due, or gets nothing in time.
-pub(crate) fn run(mut seed: Seed, losses: bool) -> Report {
+pub(crate) fn run(mut seed: Seed, conditions: Conditions) -> Report {
+    let losses = conditions.losses;
     let mut scripts = seed.fork();
     let shards = seed.len(1, 3);
     let most = seed.one_of(&[2, 8, 40]);
-    let count = seed.len(1, most);
+    let count = seed.len(1, most).min(conditions.clients_max);
     let connections_max = seed.one_of(&[2, 8, 1000, 1000_usize]);
     let may_be_full = connections_max.div_ceil(shards) <= count;
     let mut simulation = Simulation::from_seed(seed);
     if !losses {
         simulation = simulation.without_losses();
+    }
+    if conditions.endings {
+        simulation = simulation.with_endings();
     }
     let mut next_id = 0;
     let drawn = (0..count).map(|_| Script::drawn(&mut scripts, &mut next_id));

@@ -1,29 +1,43 @@
-//! Whole servers in a simulation, seed after seed (rows C22 to C26 and C76 of the fault matrix).
+//! Whole servers in a simulation, seed after seed (rows C24 to C26 and C76 of the fault matrix).
 //!
 //! A failing seed is printed as the line that runs it again. `SUNSTAR_SEED=N` runs one seed,
-//! `SUNSTAR_SEEDS=N` so many.
+//! `SUNSTAR_SEEDS=N` so many; `SUNSTAR_CLIENTS_MAX=N` lets no more clients of a server begin.
 
 mod http;
 mod script;
 mod service;
 mod streams;
 
-use std::panic;
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 use std::thread;
 
-use sunstar::testing::{Report, Seed};
+use sunstar::testing::{Mishaps, Report, Seed};
 
 /// How many seeds run if nobody says otherwise.
 const SEEDS: u64 = 200;
+/// After how many polls each future is dropped, at the latest, in the test of that.
+const AWAITS: u64 = 40;
 
 /// Runs everything that follows from one seed.
 fn run(number: u64) -> Report {
     let mut seed = Seed::new(number);
     match seed.below(4) {
-        0 => streams::run(seed),
-        1 => http::run(seed, false),
-        _ => http::run(seed, true),
+        0 => streams::run(seed, of_streams(None)).0,
+        kind => http::run(seed, of_http(kind > 1, false)),
+    }
+}
+
+fn of_streams(polls: Option<u64>) -> streams::Conditions {
+    let peers_max = clients_max();
+    streams::Conditions { peers_max, polls }
+}
+
+fn of_http(losses: bool, endings: bool) -> http::Conditions {
+    http::Conditions {
+        losses,
+        endings,
+        clients_max: clients_max(),
     }
 }
 
@@ -34,6 +48,18 @@ fn from_environment(name: &str) -> Option<u64> {
         None => text.parse(),
     };
     Some(parsed.unwrap_or_else(|_| panic!("{name}={text}: a number is expected")))
+}
+
+/// Fewer clients make a run that Miri ends in a minute.
+fn clients_max() -> usize {
+    from_environment("SUNSTAR_CLIENTS_MAX").map_or(usize::MAX, |most| {
+        usize::try_from(most).expect("a count of clients")
+    })
+}
+
+/// How many seeds the test of one row takes.
+fn row_seeds() -> u64 {
+    from_environment("SUNSTAR_SEEDS").unwrap_or(SEEDS)
 }
 
 /// Panics that the service has planned are not worth a message.
@@ -52,7 +78,7 @@ fn keep_quiet_about_planned_panics() {
 
 /// Runs a seed; a failure prints the line that runs it again.
 fn check(number: u64) -> Option<Report> {
-    let ran = panic::catch_unwind(|| run(number));
+    let ran = catch_unwind(|| run(number));
     if ran.is_err() {
         println!("seed {number:#x} fails; again: scripts/simulate.sh --seed {number:#x}");
     }
@@ -95,4 +121,50 @@ fn the_same_seed_gives_the_same_transcript() {
         assert_eq!(run(number), run(number), "seed {number}");
     }
     assert_ne!(run(1000).transcript, run(1001).transcript);
+}
+
+/// Runs the seeds of a row, and adds up what their kernels have done that they need not do.
+fn mishaps(run: impl Fn(Seed) -> Report) -> Mishaps {
+    (0..row_seeds()).fold(Mishaps::default(), |sum, number| {
+        let ran = catch_unwind(AssertUnwindSafe(|| run(Seed::new(number)))).map(|it| it.mishaps);
+        let one = ran.unwrap_or_else(|panic| {
+            println!("seed {number:#x} of this test fails");
+            resume_unwind(panic)
+        });
+        Mishaps {
+            endings: sum.endings + one.endings,
+            failings: sum.failings + one.failings,
+            overtakings: sum.overtakings + one.overtakings,
+            late_cancels: sum.late_cancels + one.late_cancels,
+        }
+    })
+}
+
+/// C24: by a success, by `ENOBUFS` or by `ECANCELED`, after every second shot.
+#[test]
+fn multishots_that_end_for_no_reason_leave_nobody_stuck() {
+    keep_quiet_about_planned_panics();
+    let seen = mishaps(|seed| http::run(seed, of_http(false, true)));
+    assert!(seen.endings > 10 * row_seeds(), "{seen:?}");
+    assert!(seen.failings > 10 * row_seeds(), "{seen:?}");
+}
+
+/// C25: completions in any order, and such as come when somebody has given their operation up.
+#[test]
+fn completions_out_of_order_and_late_reach_nobody_else() {
+    let seen = mishaps(|seed| streams::run(seed, of_streams(None)).0);
+    assert!(seen.overtakings > 10 * row_seeds(), "{seen:?}");
+    assert!(seen.late_cancels > row_seeds(), "{seen:?}");
+}
+
+/// C26: at their first await, at their second, and so on.
+#[test]
+fn futures_dropped_at_any_await_leave_nothing_behind() {
+    let dropped = |number, polls| streams::run(Seed::new(number), of_streams(Some(polls))).1;
+    for polls in 0..AWAITS {
+        let sum: u64 = (0..row_seeds().div_ceil(20))
+            .map(|it| dropped(it, polls))
+            .sum();
+        assert!(sum > 0, "nothing was left to drop after {polls} polls");
+    }
 }

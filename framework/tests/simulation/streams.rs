@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,13 +27,23 @@ fn address() -> SocketAddr {
 struct Dropped<F> {
     future: Option<Pin<Box<F>>>,
     polls_left: u64,
+    count: Arc<AtomicU64>,
 }
 
-impl<F: Future> Dropped<F> {
-    fn after(polls: u64, future: F) -> Dropped<F> {
+/// When futures are dropped, and how many were.
+#[derive(Clone)]
+struct Drops {
+    polls: Option<u64>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Drops {
+    /// `drawn` is what the seed says.
+    fn after<F: Future>(&self, drawn: u64, future: F) -> Dropped<F> {
         Dropped {
             future: Some(Box::pin(future)),
-            polls_left: polls,
+            polls_left: self.polls.unwrap_or(drawn),
+            count: Arc::clone(&self.dropped),
         }
     }
 }
@@ -42,8 +52,8 @@ impl<F: Future> Future for Dropped<F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls_left == 0 {
-            self.future = None;
+        if self.polls_left == 0 && self.future.take().is_some() {
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.polls_left = self.polls_left.saturating_sub(1);
         match &mut self.future {
@@ -53,14 +63,22 @@ impl<F: Future> Future for Dropped<F> {
     }
 }
 
-/// Runs an echo service with its peers.
+/// What a run is to be like, besides what its seed says.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions {
+    pub(crate) peers_max: usize,
+    /// After how many polls every future is dropped; the seed says it for each of them if `None`.
+    pub(crate) polls: Option<u64>,
+}
+
+/// Runs an echo service with its peers. Tells besides how many futures were dropped unfinished.
 ///
 /// # Panics
 /// If a peer gets bytes that it has not sent, or waits for ever.
-pub(crate) fn run(mut seed: Seed) -> Report {
+pub(crate) fn run(mut seed: Seed, conditions: Conditions) -> (Report, u64) {
     let mut choices = seed.fork();
     let shards = seed.len(1, 3);
-    let count = seed.len(1, 12);
+    let count = seed.len(1, 12).min(conditions.peers_max);
     let mut simulation = Simulation::from_seed(seed);
     let over = Arc::new(AtomicBool::new(false));
     let running = std::rc::Rc::new(Cell::new(count));
@@ -75,15 +93,20 @@ pub(crate) fn run(mut seed: Seed) -> Report {
         });
     }
     let base = choices.number();
+    let dropped = Arc::new(AtomicU64::new(0));
+    let drops = Drops {
+        polls: conditions.polls,
+        dropped: Arc::clone(&dropped),
+    };
     let (ran, report) = simulation.run(move || {
         let config = Config::new(Placement::unpinned(shards));
         run_on_all_shards(&config, move |shard| {
             let choices = Seed::new(base.wrapping_add(shard.index() as u64));
-            serve(shard, choices, Arc::clone(&over))
+            serve(shard, choices, drops.clone(), Arc::clone(&over))
         })
     });
     ran.expect("simulated shards start");
-    report
+    (report, dropped.load(Ordering::Relaxed))
 }
 
 /// Sends what only this peer sends, and looks at what comes back.
@@ -113,10 +136,10 @@ async fn echoes(index: usize, mut choices: Seed) {
     }
 }
 
-async fn serve(shard: ShardId, mut choices: Seed, over: Arc<AtomicBool>) {
+async fn serve(shard: ShardId, mut choices: Seed, drops: Drops, over: Arc<AtomicBool>) {
     let served = Sharded::start(0_u64);
     let mut listener = TcpListener::bind(address()).expect("descriptors for the listeners");
-    let accepting = choices.fork();
+    let (accepting, echoes) = (choices.fork(), drops.clone());
     let accepts = runtime::spawn(async move {
         let mut choices = accepting;
         loop {
@@ -124,14 +147,14 @@ async fn serve(shard: ShardId, mut choices: Seed, over: Arc<AtomicBool>) {
                 Ok(stream) => {
                     let polls = choices.below(40);
                     let echo = echo(stream, served, choices.fork());
-                    runtime::spawn(Dropped::after(polls, echo)).detach();
+                    runtime::spawn(echoes.after(polls, echo)).detach();
                 }
                 Err(_) => runtime::sleep(Duration::from_millis(1)).await,
             }
         }
     });
     let polls = choices.below(30);
-    Dropped::after(polls, visit(shard, choices)).await;
+    drops.after(polls, visit(shard, choices)).await;
     while !over.load(Ordering::Relaxed) {
         runtime::sleep(Duration::from_millis(5)).await;
     }

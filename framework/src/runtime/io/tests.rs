@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::doorbell::Doorbell;
 use super::super::driver::{Driver, Wait};
 use super::super::epoll::Epoll;
+use super::super::socket::RECEIVED_MAX;
 use super::super::uring::Uring;
 use super::super::uring_options::{UringOptions, UringSizes};
 use super::*;

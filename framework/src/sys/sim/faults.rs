@@ -45,6 +45,19 @@ pub(crate) struct Faults {
     pub(crate) starvings: u64,
 }
 
+/// How often a simulated kernel has done what it may do at any time and a real one does rarely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mishaps {
+    /// Multishot operations that ended with a success, for no reason.
+    pub endings: u64,
+    /// Multishot operations that ended with `ENOBUFS` or `ECANCELED`, for no reason.
+    pub failings: u64,
+    /// Operations that had their turn before others which were due earlier.
+    pub overtakings: u64,
+    /// Cancellations that found their operation at work, or ended.
+    pub late_cancels: u64,
+}
+
 impl Faults {
     /// A large and friendly system.
     pub(crate) fn none() -> Faults {

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::faults::Faults;
+use super::faults::{Faults, Mishaps};
 use super::network::{Listener, Segment, Stream};
 use super::ring::Ring;
 use super::seed::Seed;
@@ -76,6 +76,7 @@ pub(crate) struct Kernel {
     transcript: u64,
     /// How many events have happened.
     happened: u64,
+    pub(super) mishaps: Mishaps,
 }
 
 impl Kernel {
@@ -94,6 +95,7 @@ impl Kernel {
             ports: 0,
             transcript: 0xcbf2_9ce4_8422_2325,
             happened: 0,
+            mishaps: Mishaps::default(),
         }
     }
 
@@ -140,6 +142,10 @@ impl Kernel {
     /// How many events have happened.
     pub(crate) fn happened(&self) -> u64 {
         self.happened
+    }
+
+    pub(crate) fn mishaps(&self) -> Mishaps {
+        self.mishaps
     }
 
     pub(super) fn after(&mut self, nanoseconds: u64, event: Event) {

@@ -14,6 +14,7 @@ mod scope;
 mod seed;
 
 pub(crate) use faults::Faults;
+pub use faults::Mishaps;
 pub(crate) use kernel::{FileId, Kernel};
 pub(crate) use ring::{IGNORED, RawCompletion, Verb};
 pub(crate) use scope::{

@@ -56,6 +56,8 @@ pub(super) struct Ring {
     overflow: VecDeque<RawCompletion>,
     buffers: Vec<Vec<u8>>,
     free: Vec<u16>,
+    /// When the last of the operations that have had a turn given to them was due.
+    latest_due: u64,
     /// Woken for another reason than a completion.
     pub(super) rung: bool,
     /// Doorbells on their way.
@@ -72,6 +74,7 @@ impl Kernel {
             overflow: VecDeque::new(),
             buffers: vec![vec![0; self.faults.buffer_len]; usize::from(count)],
             free: (0..count).rev().collect(),
+            latest_due: 0,
             rung: false,
             bells: 0,
         });
@@ -111,6 +114,10 @@ impl Kernel {
         {
             request.scheduled = true;
             let delay = self.delay();
+            let due = self.now() + delay;
+            let latest = &mut self.rings[ring].latest_due;
+            self.mishaps.overtakings += u64::from(due < *latest);
+            *latest = due.max(*latest);
             self.after(delay, Event::Attempt { ring, user });
         }
     }
@@ -123,12 +130,14 @@ impl Kernel {
 
     pub(super) fn cancel_now(&mut self, ring: usize, user: u64) {
         let Some(request) = self.rings[ring].requests.get_mut(&user) else {
+            self.mishaps.late_cancels += 1;
             return self.post_ignored(ring, -libc::ENOENT);
         };
         match self.seed.below(4) {
             0 => {
                 // It runs at this moment: it ends by itself.
                 request.cancelled = true;
+                self.mishaps.late_cancels += 1;
                 self.schedule(ring, user);
                 return self.post_ignored(ring, -libc::EALREADY);
             }
@@ -293,6 +302,7 @@ impl Kernel {
     fn fails(&mut self, ring: usize, user: u64) -> bool {
         let fails = self.seed.one_in(self.faults.failings);
         if fails {
+            self.mishaps.failings += 1;
             let error = self.seed.one_of(&[libc::ENOBUFS, libc::ECANCELED]);
             self.finish(ring, user, -error);
         }
@@ -311,6 +321,7 @@ impl Kernel {
     /// A completion of a multishot operation. Tells whether the operation goes on.
     fn post_shot(&mut self, ring: usize, user: u64, result: i32, buffer: Option<u16>) -> bool {
         let ends = self.seed.one_in(self.faults.endings);
+        self.mishaps.endings += u64::from(ends);
         let full = self.rings[ring].completions.len() >= self.faults.completions_max;
         let more = !ends && !full && !self.rings[ring].requests[&user].cancelled;
         if !more {
