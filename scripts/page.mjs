@@ -64,7 +64,7 @@ console.log("figures of single events are shown");
 await rest.click("#pause");
 assert.equal(await text(rest, "state"), "paused");
 await post("/event", '{"userId":"c","value":1}');
-await rest.waitForTimeout(2500); // two polls would have come
+await rest.waitForTimeout(2500); // two events would have come
 assert.equal(await count(rest, "events"), 3);
 await rest.click("#pause");
 await shows(rest, "events", "4");
@@ -72,19 +72,30 @@ console.log("a pause holds the figures and ends");
 
 let asked = 0;
 rest.on("request", () => asked++);
+/** How many streams the server has open. */
+async function listeners() {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^app_1mrc_live_listeners (\d+)$/m.exec(metrics)[1]);
+}
 /** Lets the page believe that its tab is in the background, or not. */
 const hide = (hidden) => rest.evaluate((hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }, hidden);
-await hide(true);
-await rest.waitForTimeout(1200); // what was under way has ended
+assert.equal(await listeners(), 1);
 asked = 0;
-await rest.waitForTimeout(3000);
-assert.equal(asked, 0, "a page that nobody sees asks for nothing");
+await hide(true);
+// The server notices when it sends the next events.
+for (let tries = 0; (await listeners()) > 0; tries++) {
+  assert.ok(tries < 100, "the stream has ended");
+  await rest.waitForTimeout(100);
+}
+await rest.waitForTimeout(3000); // the retry would have come
+assert.deepEqual([asked, await listeners()], [0, 0], "a page that nobody sees asks for nothing");
 await hide(false);
 await post("/event", '{"userId":"d","value":1}');
 await shows(rest, "events", "5");
+assert.deepEqual([asked, await listeners()], [1, 1], "one stream, and nothing else");
 console.log("a page that nobody sees asks for nothing");
 
 // From here on there is load; page.sh is told so by this line.

@@ -18,6 +18,8 @@ pub struct Metrics {
     pub restored_count: u64,
     /// The figures of each shard.
     pub shards: Vec<ShardFigures>,
+    /// How many watch the live page.
+    pub listener_count: usize,
 }
 
 /// Figures of one shard for its operator.
@@ -74,6 +76,7 @@ const PER_USER: Family = (
     "gauge",
     "Memory for users per different user.",
 );
+const LISTENERS: Family = ("live_listeners", "gauge", "Open streams of the live page.");
 const PER_NAME: Family = ("bytes_per_name", "gauge", "Memory for users per name held.");
 
 impl fmt::Display for Metrics {
@@ -96,7 +99,8 @@ impl fmt::Display for Metrics {
         let names: u64 = self.shards.iter().map(|it| it.gauges.name_count).sum();
         let per_user = ratio(total as u64, self.stats.unique_users);
         family(out, PER_USER, alone(per_user))?;
-        family(out, PER_NAME, alone(ratio(total as u64, names)))
+        family(out, PER_NAME, alone(ratio(total as u64, names)))?;
+        family(out, LISTENERS, alone(self.listener_count))
     }
 }
 
@@ -164,6 +168,7 @@ mod tests {
             },
             restored_count: 12,
             shards: vec![shard(3, 5, 1, &[]), shard(7, 4, 2, &[1, 9])],
+            listener_count: 6,
         }
     }
 
@@ -184,6 +189,7 @@ mod tests {
             r#"app_1mrc_user_memory_bytes{shard="0"} 1000"#,
             "app_1mrc_bytes_per_user 400.000",
             "app_1mrc_bytes_per_name 222.222",
+            "app_1mrc_live_listeners 6",
         ] {
             assert!(
                 text.lines().any(|other| other == line),
@@ -214,6 +220,7 @@ mod tests {
             stats: Stats::default(),
             restored_count: 0,
             shards: vec![ShardFigures::default()],
+            listener_count: 0,
         };
         let text = empty.to_string();
         assert!(text.contains("\napp_1mrc_bytes_per_user 0.000\n"));
