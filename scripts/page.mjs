@@ -77,19 +77,22 @@ async function listeners() {
   const metrics = await (await fetch(`${url}/metrics`)).text();
   return Number(/^app_1mrc_live_listeners (\d+)$/m.exec(metrics)[1]);
 }
+/** Waits until so many are open: the server notices an end when it sends the next events. */
+async function listened(count) {
+  for (let tries = 0; (await listeners()) !== count; tries++) {
+    assert.ok(tries < 100, `streams come to ${count}`);
+    await rest.waitForTimeout(100);
+  }
+}
 /** Lets the page believe that its tab is in the background, or not. */
 const hide = (hidden) => rest.evaluate((hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }, hidden);
-assert.equal(await listeners(), 1);
+await listened(1); // the one before the pause has ended
 asked = 0;
 await hide(true);
-// The server notices when it sends the next events.
-for (let tries = 0; (await listeners()) > 0; tries++) {
-  assert.ok(tries < 100, "the stream has ended");
-  await rest.waitForTimeout(100);
-}
+await listened(0);
 await rest.waitForTimeout(3000); // the retry would have come
 assert.deepEqual([asked, await listeners()], [0, 0], "a page that nobody sees asks for nothing");
 await hide(false);
