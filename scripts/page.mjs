@@ -105,8 +105,11 @@ for (const view of VIEWS) {
   assert.ok(rows >= 1);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   assert.ok(!wide, `${view.name}: nothing is cut off at the side`);
-  const heights = await page.locator("dd").evaluateAll((all) => all.map((one) => one.clientHeight));
-  assert.equal(new Set(heights).size, 1, `${view.name}: no figure is broken into lines`);
+  // A long figure is smaller than the others, so each is held against its own line.
+  const broken = await page.locator("dd").evaluateAll((all) =>
+    all.filter((one) => one.clientHeight >= 1.5 * parseFloat(getComputedStyle(one).lineHeight))
+      .map((one) => one.textContent));
+  assert.deepEqual(broken, [], `${view.name}: no figure is broken into lines`);
   await page.screenshot({ path: `${pictures}/${view.name}.png`, fullPage: true });
   await page.click("#split");
   const edges = await page.locator("#chart .edge").count();
