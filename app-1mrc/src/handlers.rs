@@ -16,6 +16,7 @@ use sunstar::runtime;
 use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
+use crate::audience::{Audience, listen};
 use crate::challenge::Challenge;
 use crate::patience::{Unstoppable, within};
 
@@ -32,19 +33,20 @@ const FULL: &str = r#"{"error": "no room for more users; POST /reset, or raise -
 const LOST: &str = r#"{"error": "a shard does not answer, and the rest's figures would be wrong"}"#;
 
 /// The routes of the challenge; questions wait at most `patience` for all shards.
-pub(crate) fn router(challenge: Sharded<Challenge>, patience: Duration) -> Router<Challenge> {
-    let start = runtime::now();
+pub(crate) fn router(
+    challenge: Sharded<Challenge>,
+    audience: Sharded<Audience>,
+    patience: Duration,
+) -> Router<Challenge> {
     Router::with(challenge)
         .post("/event", post_event)
         .get("/stats", move |challenge| get_stats(challenge, patience))
         .get("/health", get_health)
         .post("/reset", move |challenge| post_reset(challenge, patience))
         .get("/metrics", move |challenge| {
-            get_metrics(challenge, patience)
+            get_metrics(challenge, audience, patience)
         })
-        .get("/live", move |challenge| {
-            get_live(challenge, patience, start)
-        })
+        .get("/live", move || listen(audience))
         .get("/", get_page)
 }
 
@@ -99,8 +101,13 @@ async fn post_reset(challenge: Sharded<Challenge>, patience: Duration) -> Respon
 }
 
 /// Answers with everything else that is worth knowing, as Prometheus text.
-async fn get_metrics(challenge: Sharded<Challenge>, patience: Duration) -> Response {
+async fn get_metrics(
+    challenge: Sharded<Challenge>,
+    audience: Sharded<Audience>,
+    patience: Duration,
+) -> Response {
     let restored_count = |challenge: &mut Challenge| challenge.union().restored_count();
+    let listeners = |audience: &mut Audience| audience.listener_count();
     let metrics = async {
         Metrics {
             stats: stats(challenge).await,
@@ -108,6 +115,9 @@ async fn get_metrics(challenge: Sharded<Challenge>, patience: Duration) -> Respo
             driver: runtime::driver_name(),
             driver_features: runtime::driver_features(),
             shards: challenge.map(|challenge| challenge.figures()).await,
+            listener_count: audience
+                .map_reduce(listeners, |one, other| one + other)
+                .await,
         }
     };
     let Some(metrics) = within(patience, metrics).await else {
@@ -119,20 +129,13 @@ async fn get_metrics(challenge: Sharded<Challenge>, patience: Duration) -> Respo
         .with_content(metrics.to_string())
 }
 
-/// Answers with what the live page shows.
-async fn get_live(challenge: Sharded<Challenge>, patience: Duration, start: Instant) -> Response {
-    let live = async {
-        Live {
-            uptime: runtime::now().saturating_duration_since(start),
-            stats: stats(challenge).await,
-            shards: challenge.map(|challenge| challenge.figures()).await,
-        }
-    };
-    let Some(live) = within(patience, live).await else {
-        return lost();
-    };
-    json(StatusCode::OK, live.to_string())
-        .with_field(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+/// What the live page shows of a server that has been running since `start`.
+pub(crate) async fn live(challenge: Sharded<Challenge>, start: Instant) -> Live {
+    Live {
+        uptime: runtime::now().saturating_duration_since(start),
+        stats: stats(challenge).await,
+        shards: challenge.map(|challenge| challenge.figures()).await,
+    }
 }
 
 /// Answers with the live page.
@@ -202,6 +205,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+    use crate::audience::Stopping;
     use crate::challenge::beginning;
     use sunstar::runtime::{Config, Placement, run_on_all_shards, yield_now};
     use sunstar::service::{Reply, Request, Service};
@@ -209,6 +213,11 @@ mod tests {
     const ZEROS: &str = r#"{"totalRequests":0,"uniqueUsers":0,"sum":0,"avg":0}"#;
     /// One event of 1.5 by the same user on either shard.
     const BOTH: &str = r#"{"totalRequests":2,"uniqueUsers":1,"sum":3,"avg":1.5}"#;
+
+    fn router(challenge: Sharded<Challenge>, patience: Duration) -> Router<Challenge> {
+        let audience = Sharded::start(Audience::new(Stopping::default()));
+        super::router(challenge, audience, patience)
+    }
 
     /// Runs `main` on two shards.
     fn on_two_shards<F: Future<Output = ()> + 'static>(
@@ -352,7 +361,6 @@ mod tests {
             let questions = [
                 Request::get("/stats"),
                 Request::get("/metrics"),
-                Request::get("/live"),
                 Request::post("/reset"),
             ];
             for question in questions {

@@ -1,23 +1,29 @@
 //! The One Million Request Challenge on sunstar.
 
+mod audience;
 mod challenge;
 mod handlers;
 mod memory;
 mod patience;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use app_1mrc::snapshot::{self, Snapshot};
 use app_1mrc::union::Union;
 use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use sunstar::server::Stopper;
 use sunstar::{Router, Server, ShardId, Sharded, runtime};
 
+use audience::{Audience, Stopping, perform};
 use challenge::{Challenge, Counted, beat, beginning, inherit};
-use handlers::{PATIENCE, router};
+use handlers::{PATIENCE, live, router};
 
 /// The longest body of a request; more is answered with 413.
 const BODY_LEN_MAX: u64 = 64 * 1024;
@@ -63,7 +69,11 @@ fn run(cli: &Cli) -> Result<(), String> {
     let kept = kept.transpose()?.flatten();
     let server = server(cli).map_err(|error| error.to_string())?;
     let (heirs, left) = channel();
-    let start = starter(kept, memory_len, heirs);
+    let stopping = Stopping::default();
+    let stopper = server.stopper().map_err(|error| error.to_string())?;
+    stop_on_signals(stopper, stopping.clone())
+        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let start = starter(kept, memory_len, heirs, stopping);
     server.serve(start).map_err(|error| error.to_string())?;
     let union = inherit(&left);
     say_farewell(&union);
@@ -76,7 +86,24 @@ fn run(cli: &Cli) -> Result<(), String> {
 fn server(cli: &Cli) -> sunstar::Result<Server> {
     let mut server = cli.sunstar.server(&ADDRESSES)?;
     server.config_mut().limits.content_len_max = BODY_LEN_MAX;
+    server.config_mut().signals = false;
     Ok(server)
+}
+
+/// Stops the server on SIGINT and SIGTERM, after `stopping` was told; a second signal drops what is
+/// left.
+fn stop_on_signals(stopper: Stopper, stopping: Stopping) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let wait = move || {
+        for _ in signals.forever() {
+            stopping.begin();
+            stopper.stop();
+        }
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait)?;
+    Ok(())
 }
 
 /// What starts each shard; the first takes the snapshot.
@@ -88,6 +115,7 @@ fn starter(
     kept: Option<Snapshot>,
     memory_len: usize,
     heirs: Sender<Counted>,
+    stopping: Stopping,
 ) -> impl Fn(ShardId) -> Router<Challenge> + Send + Sync + 'static {
     let kept = Arc::new(Mutex::new(kept));
     move |shard| {
@@ -96,7 +124,13 @@ fn starter(
         let counted = beginning(shard, runtime::shard_count(), memory_len, kept);
         let challenge = Sharded::start(Challenge::new(counted, heirs.clone()));
         runtime::spawn(beat(challenge)).detach();
-        router(challenge, PATIENCE)
+        let audience = Sharded::start(Audience::new(stopping.clone()));
+        if shard == ShardId::ZERO {
+            let start = runtime::now();
+            let gather = move || live(challenge, start);
+            runtime::spawn(perform(audience, PATIENCE, gather)).detach();
+        }
+        router(challenge, audience, PATIENCE)
     }
 }
 

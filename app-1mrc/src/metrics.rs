@@ -22,6 +22,8 @@ pub struct Metrics {
     pub driver_features: String,
     /// The figures of each shard.
     pub shards: Vec<ShardFigures>,
+    /// How many watch the live page.
+    pub listener_count: usize,
 }
 
 /// Figures of one shard for its operator.
@@ -78,6 +80,7 @@ const PER_USER: Family = (
     "gauge",
     "Memory for users per different user.",
 );
+const LISTENERS: Family = ("live_listeners", "gauge", "Open streams of the live page.");
 const PER_NAME: Family = ("bytes_per_name", "gauge", "Memory for users per name held.");
 const DRIVER: Family = (
     "driver_info",
@@ -108,7 +111,8 @@ impl fmt::Display for Metrics {
         family(out, PER_NAME, alone(ratio(total as u64, names)))?;
         let (driver, features) = (self.driver, &self.driver_features);
         let labels = format!(r#"{{driver="{driver}",features="{features}"}}"#);
-        family(out, DRIVER, [(labels, 1)])
+        family(out, DRIVER, [(labels, 1)])?;
+        family(out, LISTENERS, alone(self.listener_count))
     }
 }
 
@@ -178,6 +182,7 @@ mod tests {
             driver: "uring",
             driver_features: "restrict,napi".to_owned(),
             shards: vec![shard(3, 5, 1, &[]), shard(7, 4, 2, &[1, 9])],
+            listener_count: 6,
         }
     }
 
@@ -199,6 +204,7 @@ mod tests {
             "app_1mrc_bytes_per_user 400.000",
             "app_1mrc_bytes_per_name 222.222",
             r#"app_1mrc_driver_info{driver="uring",features="restrict,napi"} 1"#,
+            "app_1mrc_live_listeners 6",
         ] {
             assert!(
                 text.lines().any(|other| other == line),
@@ -231,6 +237,7 @@ mod tests {
             driver: "epoll",
             driver_features: "none".to_owned(),
             shards: vec![ShardFigures::default()],
+            listener_count: 0,
         };
         let text = empty.to_string();
         assert!(text.contains("\napp_1mrc_bytes_per_user 0.000\n"));

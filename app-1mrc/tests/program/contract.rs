@@ -280,10 +280,9 @@ fn a_new_user_without_room_is_answered_with_503_and_known_ones_go_on() {
 }
 
 #[test]
-fn the_page_is_there_and_its_figures_are_those_of_stats() {
-    let server = Server::start(&["--smp", "2"]);
+fn the_page_is_there_and_may_load_nothing_foreign() {
+    let server = Server::start(&["--smp", "1"]);
     let mut client = server.connect();
-    assert_eq!(client.post(r#"{"userId":"u","value":0.1}"#), 200);
     let (status, head, page) = client.ask("GET", "/", b"");
     assert_eq!(status, 200);
     assert!(
@@ -295,10 +294,4 @@ fn the_page_is_there_and_its_figures_are_those_of_stats() {
         "{head}"
     );
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
-    let (status, _, live) = client.ask("GET", "/live", b"");
-    assert_eq!(status, 200);
-    let live: Value = serde_json::from_str(&live).unwrap();
-    let stats: Value = serde_json::from_str(&client.stats()).unwrap();
-    assert_eq!(live["stats"], stats);
-    assert_eq!(live["shards"].as_array().unwrap().len(), 2);
 }

@@ -159,6 +159,17 @@ impl Client {
         Some((status, head, String::from_utf8(body).unwrap()))
     }
 
+    /// What comes until a line ends so; none if the server closes before that.
+    pub(crate) fn until(&mut self, end: &str) -> Option<String> {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            if self.replies.read_line(&mut text).ok()? == 0 {
+                return None;
+            }
+        }
+        Some(text)
+    }
+
     pub(crate) fn post_event(&mut self, body: &str) -> Reply {
         self.ask("POST", "/event", body.as_bytes())
     }

@@ -10,6 +10,7 @@ mod events;
 mod figures;
 mod harness;
 mod history;
+mod live;
 #[path = "../oracle/random.rs"]
 mod random;
 mod stop;
