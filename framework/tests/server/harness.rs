@@ -142,6 +142,13 @@ impl Client {
         Some(answer)
     }
 
+    /// The next `len` bytes, of which some may have come with the answer before.
+    pub(crate) fn take(&mut self, len: usize) -> String {
+        let mut bytes = vec![0; len];
+        self.reader.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
     /// All that comes until the server closes.
     pub(crate) fn rest(&mut self) -> String {
         let mut text = String::new();
