@@ -3,7 +3,7 @@
 mod challenge;
 mod handlers;
 mod memory;
-mod patience;
+mod unstoppable;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
