@@ -16,12 +16,10 @@ use std::time::{Duration, Instant};
 
 use app_1mrc::live::Live;
 use sunstar::http::{HeaderValue, header};
-use sunstar::runtime;
+use sunstar::runtime::{self, within};
 use sunstar::service::{Outflow, generate};
 use sunstar::sync::{Broadcast, Condition, Entered, Gate, Receiver};
 use sunstar::{Response, ShardId, Sharded, StatusCode};
-
-use crate::patience::within;
 
 /// How often there is an event.
 const PERIOD: Duration = Duration::from_secs(1);

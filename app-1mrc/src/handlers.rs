@@ -12,13 +12,13 @@ use app_1mrc::metrics::Metrics;
 use app_1mrc::stats::Stats;
 use app_1mrc::tally::Report;
 use sunstar::http::{HeaderName, HeaderValue, header};
-use sunstar::runtime;
+use sunstar::runtime::{self, within};
 use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
 use crate::audience::{Audience, listen};
 use crate::challenge::Challenge;
-use crate::patience::{Unstoppable, within};
+use crate::unstoppable::Unstoppable;
 
 /// How long a question waits for all shards; then one counts as lost and there are no figures.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

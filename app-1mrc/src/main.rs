@@ -4,7 +4,7 @@ mod audience;
 mod challenge;
 mod handlers;
 mod memory;
-mod patience;
+mod unstoppable;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

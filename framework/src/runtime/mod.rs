@@ -41,7 +41,7 @@ pub use current::{
 pub use executor::Task;
 pub use launch::{Config, Idle, run_on_all_shards};
 pub use placement::{Placement, ShardId};
-pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use sleep::{Sleep, YieldNow, sleep, sleep_until, within, yield_now};
 pub use stats::{Stats, stats};
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 

@@ -8,8 +8,8 @@
 mod reserve;
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -214,19 +214,7 @@ async fn turn_away(mut stream: TcpStream) {
         // What it has sent is read, or closing would destroy the answer.
         while let Ok(Some(_)) = stream.recv().await {}
     };
-    within(TURN_AWAY_TIMEOUT, pin!(told)).await;
-}
-
-/// Waits for a future, but no longer than `timeout`.
-async fn within<F: Future>(timeout: Duration, mut future: Pin<&mut F>) -> Option<F::Output> {
-    let mut timer = pin!(runtime::sleep(timeout));
-    poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
-            return Poll::Ready(Some(output));
-        }
-        timer.as_mut().poll(context).map(|()| None)
-    })
-    .await
+    runtime::within(TURN_AWAY_TIMEOUT, told).await;
 }
 
 /// Gives a fresh connection to the shard that is to serve it.
@@ -284,7 +272,9 @@ async fn hand_over<S: Service>(descriptor: Descriptor, to: ShardId, shared: Rc<S
     let sent = Arc::clone(&parcel);
     let there = Sharded::<Rc<Shared<S>>>::everywhere();
     let mut taken = pin!(there.on(to, move |there| take_in(&sent, there)));
-    let in_time = within(HAND_OVER_TIMEOUT, taken.as_mut()).await.is_some();
+    let in_time = runtime::within(HAND_OVER_TIMEOUT, taken.as_mut())
+        .await
+        .is_some();
     let Connections { balance, shard, .. } = &shared.connections;
     if !in_time {
         balance.set_stalled(to.index(), true);
@@ -356,8 +346,8 @@ async fn accept_waiting<S: Service>(waiting: &Descriptor, doors: &Doors<S>) {
     };
     let mut listener = TcpListener::adopt(copy);
     while open.get() < *max {
-        let next = pin!(poll_fn(|context| listener.poll_descriptor(context)));
-        match within(RELIEF_TIMEOUT, next).await {
+        let next = poll_fn(|context| listener.poll_descriptor(context));
+        match runtime::within(RELIEF_TIMEOUT, next).await {
             Some(Ok(descriptor)) => take_up(descriptor, doors),
             // What its own shard could not accept either waits for the next look.
             Some(Err(_)) | None => break,

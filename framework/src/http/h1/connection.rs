@@ -154,13 +154,15 @@ impl Connection {
     /// # use sunstar::http::h1::{Connection, Parked};
     /// # use sunstar::mem::Pool;
     /// let (limits, now) = (Rc::new(Limits::default()), Instant::now());
-    /// let (one, other) = (Parked::new(&limits, now), Parked::new(&limits, now));
+    /// let idle = limits.idle_timeout;
+    /// let (one, other) = (Parked::new(&limits, now), Parked::new(&limits, now + idle));
     /// // One state serves two connections in turn.
     /// let mut state = Connection::new(Pool::new(), limits, now);
-    /// state.unpark(one);
-    /// let one = state.park().unwrap();
     /// state.unpark(other);
-    /// # let _ = one;
+    /// assert_eq!(state.poll_deadline(), Some(now + 2 * idle));
+    /// assert!(state.park().is_some());
+    /// state.unpark(one);
+    /// assert_eq!(state.poll_deadline(), Some(now + idle));
     /// ```
     #[inline]
     pub fn park(&mut self) -> Option<Parked> {

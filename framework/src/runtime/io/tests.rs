@@ -412,7 +412,7 @@ fn a_connection_that_brings_much_lets_others_have_their_turn() {
     // 33 buffers of the kernel's on a ring; what may wait for its reader on epoll.
     let most = match bench.io.driver.name() {
         "uring" => 33 * 1024,
-        _ => super::super::socket::RECEIVED_MAX,
+        _ => RECEIVED_MAX,
     };
     assert!(before <= most, "{before} bytes of the other came first");
     bench.io.close(bulk);

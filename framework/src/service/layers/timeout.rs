@@ -1,8 +1,6 @@
 //! [`Timeout`]: bounds how long a handler may take.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use crate::http::StatusCode;
@@ -39,20 +37,9 @@ impl Layer for Timeout {
     }
 }
 
-/// The response, or 503. What is there in time wins, also if the timeout has passed meanwhile.
-async fn bounded(
-    mut future: Pin<Box<dyn Future<Output = Response>>>,
-    timeout: Duration,
-) -> Response {
-    let mut sleep = pin!(runtime::sleep(timeout));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(response) => Poll::Ready(response),
-        Poll::Pending => {
-            let passed = sleep.as_mut().poll(context);
-            passed.map(|()| Response::new(StatusCode::SERVICE_UNAVAILABLE))
-        }
-    })
-    .await
+async fn bounded(future: impl Future<Output = Response>, timeout: Duration) -> Response {
+    let response = runtime::within(timeout, future).await;
+    response.unwrap_or_else(|| Response::new(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 #[cfg(test)]

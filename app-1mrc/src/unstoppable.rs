@@ -1,21 +1,10 @@
-//! How long a handler waits: [`within`] gives up, and an [`Unstoppable`] task goes on all the same.
+//! A task that is not ended with the request that began it.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use sunstar::runtime::{self, Task};
-
-/// What `future` gives; `None`, and it is dropped, if that takes longer than `timeout`.
-pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut sleep) = (pin!(future), pin!(runtime::sleep(timeout)));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
-    })
-    .await
-}
+use sunstar::runtime::Task;
 
 /// A task that runs to its end even if nobody waits for it any more.
 pub(crate) struct Unstoppable<T>(Option<Task<T>>);
