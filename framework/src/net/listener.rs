@@ -30,7 +30,7 @@ impl TcpListener {
     /// # Panics
     /// Outside of every shard.
     pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        Ok(TcpListener::adopt(socket::listen(address)?))
+        Ok(TcpListener::adopt(socket::listen(address, None)?))
     }
 
     /// Takes over a listening socket, which must be in blocking mode.

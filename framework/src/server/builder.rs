@@ -98,7 +98,7 @@ impl Server {
         let address = address
             .parse()
             .map_err(|_| Error::config(format!("`{address}`: wrong")))?;
-        match Bound::new(address) {
+        match Bound::new(address, &self.config) {
             Ok(bound) => self.listeners.push(bound),
             Err(error) if error.is_address_missing() => {}
             Err(error) => return Err(error),
@@ -114,12 +114,15 @@ impl Server {
         let addresses = address.to_socket_addrs();
         let addresses = addresses.map_err(Error::unresolved)?;
         for address in addresses {
-            self.listeners.push(Bound::new(address)?);
+            self.listeners.push(Bound::new(address, &self.config)?);
         }
         Ok(self)
     }
 
     /// The configuration, to be changed before the server runs.
+    ///
+    /// Peers that connect before it runs keep the `write_timeout` that was set when the address was
+    /// bound, as far as the kernel is concerned; see [`bind_with`](Server::bind_with).
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
@@ -194,12 +197,13 @@ impl Server {
 
 impl Bound {
     /// Listens on `address`, if nobody else does.
-    fn new(address: SocketAddr) -> Result<Bound> {
+    fn new(address: SocketAddr, config: &Config) -> Result<Bound> {
         let listen = || {
             if address.port() != 0 {
                 socket::refuse_if_taken(address)?;
             }
-            socket::listen(address)
+            // From the first on: a peer may connect long before the server runs.
+            socket::listen(address, Some(config.write_timeout))
         };
         let context = |error: io::Error| {
             let advice = match error.kind() {
@@ -252,8 +256,14 @@ impl Plan {
         let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
         let listen = |&address: &SocketAddr| {
             let context = |error| Error::io(format!("cannot listen on {address} once more"), error);
-            socket::listen(address).map_err(context)
+            socket::listen(address, Some(config.write_timeout)).map_err(context)
         };
+        for Bound { socket, .. } in &bound {
+            // It may have been changed since they were bound.
+            let bounded = socket.set_write_timeout(config.write_timeout);
+            bounded
+                .map_err(|error| Error::io("cannot bound how long peers may not read", error))?;
+        }
         let first = Sockets {
             listeners: bound.into_iter().map(|bound| bound.socket).collect(),
             stopped: Some(stopped),
@@ -265,11 +275,6 @@ impl Plan {
                 listeners,
                 stopped: None,
             });
-        }
-        for listener in sockets.iter().flat_map(|sockets| &sockets.listeners) {
-            let bounded = listener.set_write_timeout(config.write_timeout);
-            bounded
-                .map_err(|error| Error::io("cannot bound how long peers may not read", error))?;
         }
         let again = |sockets: &Sockets| {
             sockets

@@ -79,15 +79,13 @@ impl Descriptor {
         }
     }
 
-    /// Bounds how long the peers of connections accepted from now on may take nothing of what is
-    /// with the kernel for them (`TCP_USER_TIMEOUT`, tcp(7)); then they are reset. Whoever accepts
-    /// inherits it, and it holds behind the close as well.
+    /// Bounds how long the peers of connections that come to this listener from now on may take
+    /// nothing of what is with the kernel for them (`TCP_USER_TIMEOUT`, tcp(7)); then they are
+    /// reset. A connection inherits it when it is established, which may be long before anybody
+    /// accepts it, and it holds behind the close as well.
     pub(crate) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
-            // 0 would be the system's own choice, and the kernel's number has a sign.
-            Descriptor::Kernel(fd) => SockRef::from(fd).set_tcp_user_timeout(Some(
-                timeout.clamp(Duration::from_millis(1), USER_TIMEOUT_MAX),
-            )),
+            Descriptor::Kernel(fd) => bound_writes(&SockRef::from(fd), timeout),
             Descriptor::Simulated(_) => Ok(()),
         }
     }
@@ -118,15 +116,28 @@ impl From<OwnedFd> for Descriptor {
 /// Opens a listening socket that shares its port with those of the other shards (`SO_REUSEPORT`).
 ///
 /// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
+/// A write timeout, if there is one, is inherited too: see [`Descriptor::set_write_timeout`].
 /// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<Descriptor> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    write_timeout: Option<Duration>,
+) -> io::Result<Descriptor> {
     if let Some(simulated) = sim::listen(address) {
         return simulated.map(Descriptor::Simulated);
     }
     let socket = bind(address, true)?;
     socket.set_tcp_nodelay(true)?;
+    if let Some(timeout) = write_timeout {
+        bound_writes(&socket, timeout)?;
+    }
     socket.listen(BACKLOG)?;
     Ok(OwnedFd::from(socket).into())
+}
+
+fn bound_writes(socket: &Socket, timeout: Duration) -> io::Result<()> {
+    // 0 would be the system's own choice, and the kernel's number has a sign.
+    let timeout = timeout.clamp(Duration::from_millis(1), USER_TIMEOUT_MAX);
+    socket.set_tcp_user_timeout(Some(timeout))
 }
 
 /// Fails with `AddrInUse` when anybody listens on `address` already.
@@ -200,9 +211,9 @@ mod tests {
 
     #[test]
     fn listeners_share_a_port_but_a_taken_one_is_refused() {
-        let first = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let first = listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         let address = first.local_address().unwrap();
-        listen(address).unwrap();
+        listen(address, None).unwrap();
         assert_eq!(
             refuse_if_taken(address).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
@@ -212,14 +223,14 @@ mod tests {
 
     #[test]
     fn the_same_port_serves_both_address_families() {
-        let four = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let four = listen((Ipv4Addr::UNSPECIFIED, 0).into(), None).unwrap();
         let port = four.local_address().unwrap().port();
-        listen((Ipv6Addr::UNSPECIFIED, port).into()).unwrap();
+        listen((Ipv6Addr::UNSPECIFIED, port).into(), None).unwrap();
     }
 
     #[test]
     fn any_write_timeout_is_one() {
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         let Descriptor::Kernel(fd) = &listener else {
             unreachable!("no simulation is installed")
         };
@@ -235,9 +246,8 @@ mod tests {
 
     #[test]
     fn an_accepted_socket_inherits_what_its_listener_was_told() {
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let timeout = Duration::from_secs(7);
-        listener.set_write_timeout(timeout).unwrap();
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), Some(timeout)).unwrap();
         let address = listener.local_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         match listener {

@@ -34,7 +34,14 @@ pub(crate) fn start_with<S: Service>(
     config: Config,
     make: impl Fn(ShardId) -> S + Send + Sync + 'static,
 ) -> Running {
-    let server = Server::bind_with(config, "127.0.0.1:0").unwrap();
+    run(Server::bind_with(config, "127.0.0.1:0").unwrap(), make)
+}
+
+/// Starts a server that is bound already.
+pub(crate) fn run<S: Service>(
+    server: Server,
+    make: impl Fn(ShardId) -> S + Send + Sync + 'static,
+) -> Running {
     let (address, stopper) = (server.addresses()[0], server.stopper().unwrap());
     let thread = Some(thread::spawn(move || server.serve(make)));
     Running {

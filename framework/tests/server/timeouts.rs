@@ -5,14 +5,15 @@
 )]
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use sunstar::Router;
 use sunstar::http::Limits;
 use sunstar::server::{Config, Counters, End};
+use sunstar::{Router, Server};
 
-use crate::harness::{config, start_with};
+use crate::harness::{config, run, start_with};
 
 const SHORT: Duration = Duration::from_millis(30);
 
@@ -113,16 +114,26 @@ fn a_peer_that_reads_nothing_of_what_the_kernel_has_taken_is_cut_off() {
         write_timeout: SHORT,
         ..config(1)
     };
-    let server = start_with(config, make);
-    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    client.set_recv_buffer_size(1).expect("the smallest window");
-    let address = server.address.into();
-    client.connect(&address).expect("a connection");
-    let request = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n";
-    assert_eq!(client.send(request).expect("sent"), request.len());
+    let server = Server::bind_with(config, "127.0.0.1:0").expect("a free port");
+    let address = server.addresses()[0];
+    let early = ask_and_never_read(address);
+    let server = run(server, make);
     let mut watcher = server.connect();
     while watcher.get("/timed-out").content != "1" {}
+    let late = ask_and_never_read(address);
+    while watcher.get("/timed-out").content != "2" {}
     assert_eq!(watcher.get("/open").content, "1");
+    drop((early, late));
+}
+
+/// A client whose window is the smallest one.
+fn ask_and_never_read(address: SocketAddr) -> Socket {
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    client.set_recv_buffer_size(1).expect("the smallest window");
+    client.connect(&address.into()).expect("a connection");
+    let request = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n";
+    assert_eq!(client.send(request).expect("sent"), request.len());
+    client
 }
 
 async fn timed_out() -> String {

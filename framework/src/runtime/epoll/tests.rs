@@ -382,7 +382,7 @@ fn a_connect_succeeds_or_tells_why_not() {
 
 #[test]
 fn a_thousand_connections_are_accepted_in_shares() {
-    let listener = crate::sys::socket::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = crate::sys::socket::listen(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.local_address().unwrap();
     let mut bench = Bench::new();
     let (busy, mut busy_peer) = connected();
@@ -553,7 +553,7 @@ fn ten_thousand_connections_of_few_numbers_get_only_their_own_bytes() {
 #[test]
 fn who_came_while_nobody_accepted_is_accepted_later() {
     // Row B9: after an error nobody accepts for a while, and nothing is reported a second time.
-    let listener = crate::sys::socket::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = crate::sys::socket::listen(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.local_address().unwrap();
     let mut bench = Bench::new();
     let accept = |bench: &mut Bench| {

@@ -93,7 +93,7 @@ impl Bench {
     }
 
     fn listen(&mut self) -> (SocketKey, SocketAddr) {
-        let listener = socket::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket::listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         let address = listener.local_address().unwrap();
         (self.io.open_listener(listener), address)
     }
