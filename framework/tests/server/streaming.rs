@@ -1,6 +1,7 @@
 //! Content that comes and goes piece by piece.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 
 use sunstar::http::{Fields, HeaderName, HeaderValue, Limits, header};
@@ -8,9 +9,10 @@ use sunstar::mem::Buf;
 use sunstar::server::Config;
 use sunstar::service::layers::ContentLimit;
 use sunstar::service::{Body, BodyError, Bytes, Outflow, Response, generate};
+use sunstar::sync::Queue;
 use sunstar::{Router, Service, Sharded, StatusCode};
 
-use crate::harness::{Running, config, start_with};
+use crate::harness::{Client, Running, config, start_with};
 
 async fn count(mut body: Body) -> Result<String, BodyError> {
     let mut total = 0;
@@ -497,4 +499,103 @@ fn a_chunk_that_is_announced_to_be_too_long_is_not_waited_for() {
         assert_eq!(client.answer().unwrap().status, 413, "{chunks}");
         assert!(client.is_closed());
     }
+}
+
+/// A stream that says what it is told to say, and what has become of it.
+struct Spoken {
+    pieces: Queue<&'static str>,
+    has_ended: bool,
+}
+
+/// Tells when it is dropped, as the generator is that owns it.
+struct Speaker(Sharded<Spoken>);
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.0.local(|spoken| spoken.has_ended = true);
+    }
+}
+
+fn listen(spoken: Sharded<Spoken>) -> Response {
+    let pieces = spoken.local(|spoken| spoken.pieces.clone());
+    let speaker = Speaker(spoken);
+    let speech = generate(move |mut out: Outflow| async move {
+        let _speaker = speaker;
+        while let Ok(piece) = pieces.pop().await {
+            out.send(piece).await;
+        }
+        Ok::<_, BodyError>(())
+    });
+    Response::new(StatusCode::OK).with_stream(speech)
+}
+
+fn say(spoken: Sharded<Spoken>) -> &'static str {
+    spoken.local(|spoken| spoken.pieces.try_push("word").expect("somebody listens"));
+    "said"
+}
+
+fn end(spoken: Sharded<Spoken>) -> &'static str {
+    spoken.local(|spoken| spoken.pieces.close());
+    "ends"
+}
+
+fn has_ended(spoken: Sharded<Spoken>) -> String {
+    spoken.local(|spoken| spoken.has_ended).to_string()
+}
+
+/// A server, and a client of it that has read the first word of a stream.
+fn listening() -> (Running, Client) {
+    let make = |_| {
+        let spoken = Spoken {
+            pieces: Queue::new(10),
+            has_ended: false,
+        };
+        Router::new(spoken)
+            .get("/listen", listen)
+            .get("/say", say)
+            .get("/end", end)
+            .get("/has-ended", has_ended)
+    };
+    let server = start_with(config(1), make);
+    let mut client = server.connect();
+    client.send("GET /listen HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(server.connect().get("/say").content, "said");
+    let mut read = Vec::new();
+    while !read.ends_with(b"4\r\nword\r\n") {
+        let mut byte = [0];
+        client.stream().read_exact(&mut byte).expect("more to come");
+        read.extend(byte);
+    }
+    (server, client)
+}
+
+/// Asks often enough that what is under way has arrived.
+fn ends_soon(operator: &mut Client) -> bool {
+    (0..100).any(|_| operator.get("/has-ended").content == "true")
+}
+
+#[test]
+fn a_peer_that_has_sent_its_end_gets_the_whole_stream() {
+    let (server, mut client) = listening();
+    client.stream().shutdown(Shutdown::Write).expect("open");
+    let mut operator = server.connect();
+    for _ in 0..3 {
+        assert!(!ends_soon(&mut operator));
+        assert_eq!(operator.get("/say").content, "said");
+    }
+    assert_eq!(operator.get("/end").content, "ends");
+    assert_eq!(client.rest(), "4\r\nword\r\n".repeat(3) + "0\r\n\r\n");
+}
+
+#[test]
+fn a_stream_to_a_peer_that_has_closed_ends_with_the_second_piece() {
+    let (server, client) = listening();
+    drop(client); // It has read everything, so this sends FIN and no reset.
+    let mut operator = server.connect();
+    // The first piece is answered with a reset, and the second one cannot be sent.
+    for _ in 0..2 {
+        assert!(!ends_soon(&mut operator));
+        assert_eq!(operator.get("/say").content, "said");
+    }
+    assert!(ends_soon(&mut operator));
 }

@@ -144,10 +144,16 @@ impl<S: Service> Turn<'_, S> {
 
     /// Notices that the peer of a stream has gone, which might say nothing for hours.
     fn watch(&mut self, now: Instant, context: &mut Context<'_>) -> Step {
-        match self.work.state {
-            State::Streaming(_) if self.work.connection.wants_input() => self.receive(now, context),
-            _ => Ok(Poll::Pending),
+        let State::Streaming(_) = self.work.state else {
+            return Ok(Poll::Pending);
+        };
+        if self.work.connection.wants_input() {
+            return self.receive(now, context);
         }
+        // Whoever has sent its end may read on (RFC 9112 section 9.6), so only what cannot be sent
+        // tells that it has gone. It is enough to be polled when that is known.
+        let _either = broken(self.stream().poll_unsent(0, context))?;
+        Ok(Poll::Pending)
     }
 
     /// When the peer must have sent more content, if somebody waits for it.
