@@ -1,5 +1,6 @@
-//! What it costs to come from the bytes of a request to its head, beside httparse alone on the
-//! same bytes; and what the whole exchange costs, from those bytes to the bytes of the answer.
+//! What it costs to come from the bytes of a request to its head, read anew and recalled from the
+//! shard's memo, beside httparse alone on the same bytes; and what the whole exchange costs, from
+//! those bytes to the bytes of the answer.
 //!
 //! What must hold: our figure holds everything that a session pays for (strict checks, framing,
 //! limits, deadlines, the buffer's count), httparse's only its own parsing.
@@ -14,11 +15,14 @@ use std::rc::Rc;
 use clock::clock;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sunstar::StatusCode;
-use sunstar::http::h1::Connection;
+use sunstar::http::h1::{Connection, Memo};
 use sunstar::http::{Event, Fields, HeaderValue, Length, Limits, header};
 use sunstar::mem::{Buf, Pool};
 
 const FIELD_COUNT_MAX: usize = 100;
+/// As many connections in turn as a shard has at work: with more, what is measured is that their
+/// state is not in the cache.
+const AT_WORK: BatchSize = BatchSize::NumIterations(32);
 const STANDING: &[u8] = b"Server: sunstar\r\nDate: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
 
 /// What the usual clients send, with the client's name.
@@ -60,16 +64,17 @@ fn parse(criterion: &mut Criterion) {
     for (client, request) in REQUESTS {
         group.throughput(Throughput::Bytes(request.len() as u64));
         group.bench_function(format!("sunstar {client}"), |bencher| {
-            let pool = Pool::new();
-            let (input, limits, now) = (pool.copy(request.as_bytes()), limits(), clock());
-            let connection = || Connection::new(pool.clone(), Rc::clone(&limits), now);
-            let parse = |connection: &mut Connection| {
-                connection.handle_input(input.clone(), now);
-                let event = connection.poll_event();
-                assert!(matches!(event, Some(Event::Request(_))));
-                event
+            let (pool, limits) = (Pool::new(), limits());
+            let anew = || Connection::new(pool.clone(), Rc::clone(&limits), clock());
+            bencher.iter_batched_ref(anew, head_of(&pool, request), AT_WORK);
+        });
+        group.bench_function(format!("sunstar {client}, recalled"), |bencher| {
+            let (pool, limits, memo) = (Pool::new(), limits(), Rc::new(Memo::new()));
+            let knowing = || {
+                Connection::new(pool.clone(), Rc::clone(&limits), clock())
+                    .with_memo(Rc::clone(&memo))
             };
-            bencher.iter_batched_ref(connection, parse, BatchSize::SmallInput);
+            bencher.iter_batched_ref(knowing, head_of(&pool, request), AT_WORK);
         });
         group.bench_function(format!("httparse {client}"), |bencher| {
             bencher.iter(|| {
@@ -81,6 +86,17 @@ fn parse(criterion: &mut Criterion) {
                 black_box(head.headers.len())
             });
         });
+    }
+}
+
+/// Gives a connection the request, and takes its head.
+fn head_of(pool: &Pool, request: &str) -> impl FnMut(&mut Connection) -> Option<Event> {
+    let (input, now) = (pool.copy(request.as_bytes()), clock());
+    move |connection| {
+        connection.handle_input(input.clone(), now);
+        let event = connection.poll_event();
+        assert!(matches!(event, Some(Event::Request(_))));
+        event
     }
 }
 

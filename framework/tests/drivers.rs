@@ -1,16 +1,18 @@
 //! What each driver that is built in must do, whatever the environment chooses for other tests.
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use sunstar::net::{TcpListener, TcpStream};
 use sunstar::runtime::{
-    Config, DriverChoice, Placement, driver_features, driver_name, run_on_all_shards, sleep, spawn,
-    stats, yield_now,
+    Config, DriverChoice, Placement, driver_features, driver_name, now, run_on_all_shards, sleep,
+    spawn, stats, yield_now,
 };
 use sunstar::{Error, ShardId, Sharded};
 
@@ -157,6 +159,86 @@ fn a_task_that_is_always_ready_keeps_nobody_from_the_sockets() {
             back
         });
         assert_eq!(talked.unwrap(), [100_000], "{choice}");
+    }
+}
+
+#[test]
+fn a_task_that_yields_lets_completions_be_seen_first() {
+    for choice in built_in() {
+        let talked = run(choice, 1, |_| async {
+            let woken = spawn(talk(100_000));
+            // Completions are reaped once in a turn, and the shard's clock moves with each.
+            let mut turn = now();
+            while !woken.is_finished() {
+                yield_now().await;
+                assert!(now() > turn, "a second run in one turn");
+                turn = now();
+            }
+            woken.await
+        });
+        assert_eq!(talked.unwrap(), [100_000], "{choice}");
+    }
+}
+
+#[test]
+fn those_that_have_yielded_go_on_in_their_order_when_nobody_else_is_ready() {
+    for choice in built_in() {
+        let order = run(choice, 1, |_| async {
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let yields = |name| {
+                let order = Rc::clone(&order);
+                spawn(async move {
+                    yield_now().await;
+                    order.borrow_mut().push(name);
+                })
+            };
+            let yielded = (yields(1), yields(2));
+            let others = Rc::clone(&order);
+            let woken = spawn(async move {
+                wake_itself(10).await;
+                others.borrow_mut().push(0);
+            });
+            yielded.0.await;
+            yielded.1.await;
+            woken.await;
+            order.take()
+        });
+        assert_eq!(order.unwrap(), [[0, 1, 2]], "{choice}");
+    }
+}
+
+/// Is ready again at once, `times` times.
+async fn wake_itself(mut times: u32) {
+    poll_fn(|context| {
+        if times == 0 {
+            return Poll::Ready(());
+        }
+        times -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn a_shard_ends_also_when_a_task_has_just_yielded() {
+    for choice in built_in() {
+        let held = Arc::new(());
+        let given = Arc::clone(&held);
+        let ends = run(choice, 1, move |_| {
+            let given = Arc::clone(&given);
+            async move {
+                spawn(async move {
+                    while Arc::strong_count(&given) > 0 {
+                        yield_now().await;
+                    }
+                })
+                .detach();
+                yield_now().await;
+            }
+        });
+        ends.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1, "{choice}: a task was kept");
     }
 }
 

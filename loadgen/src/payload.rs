@@ -29,8 +29,8 @@ pub(crate) enum Payload {
     Aiohttp,
     /// Random users out of 75,000, random doubles below 1,000 with all their digits.
     Random,
-    /// The users of Go, values of 0.1 to 0.7: none but 0.5 is a double, so that sums show how they
-    /// were made.
+    /// The users of Go, value 0.1 always: no double, so that sums show how they were made. A million
+    /// of them are 100,000 exactly, and 100000.00000133288 to who adds doubles up one by one.
     Decimals,
     /// The users of Go, huge values that cancel out and small ones that must remain.
     Cancel,
@@ -79,8 +79,7 @@ impl Payload {
             Payload::Go | Payload::Java | Payload::Unicode => whole + 0.5,
             Payload::Aiohttp => whole,
             Payload::Random => random_value(index),
-            // The one division rounds as the reading of the digits does.
-            Payload::Decimals => approximate(index % 7 + 1) / 10.0,
+            Payload::Decimals => 0.1,
             Payload::Cancel => CANCELLING[cancelling(index)],
         }
     }
@@ -112,10 +111,7 @@ impl Payload {
                 out.push(b".5");
             }
             Payload::Aiohttp => out.push_number(index % VALUE_PERIOD),
-            Payload::Decimals => {
-                out.push(b"0.");
-                out.push_number(index % 7 + 1);
-            }
+            Payload::Decimals => out.push(b"0.1"),
             Payload::Random | Payload::Cancel => {
                 write!(out, "{:e}", self.value(index)).expect("there is room for every double");
             }
@@ -315,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             event(Payload::Decimals, 3),
-            r#"{"userId":"user_3","value":0.4}"#
+            r#"{"userId":"user_3","value":0.1}"#
         );
     }
 

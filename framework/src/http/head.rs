@@ -125,7 +125,11 @@ enum Named {
 }
 
 impl Clone for Named {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it writes a head field by field, and the move behind it has to wait"
+    )]
+    #[inline(always)]
     fn clone(&self) -> Named {
         match self {
             Named::Known(method) => Named::Known(method),
@@ -142,7 +146,11 @@ impl Named {
 }
 
 impl Clone for Head {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it writes a head field by field, and the move behind it has to wait"
+    )]
+    #[inline(always)]
     fn clone(&self) -> Head {
         Head {
             bytes: self.bytes.clone(),

@@ -31,6 +31,8 @@ pub(crate) struct Executor {
     /// A waker for every task that has not ended, so that all can be dropped with the shard.
     alive: RefCell<Slab<Waker>>,
     polls: Cell<u64>,
+    /// Wakers of those that have given up the rest of the turn.
+    yielded: RefCell<VecDeque<Waker>>,
 }
 
 impl Executor {
@@ -40,6 +42,7 @@ impl Executor {
             ready,
             alive: RefCell::new(Slab::new()),
             polls: Cell::new(0),
+            yielded: RefCell::default(),
         }
     }
 
@@ -59,9 +62,11 @@ impl Executor {
         Task { task }
     }
 
-    /// Runs ready tasks until none is left or the turn's share is used up.
+    /// Runs ready tasks until none is left or the turn's share is used up: first those that this
+    /// turn has woken, then those that gave up the rest of the last one.
     #[inline]
     pub(crate) fn run(&self) {
+        self.resume_yielded();
         for _ in 0..TASKS_PER_TURN {
             let Some(runnable) = self.ready.borrow_mut().pop_front() else {
                 return;
@@ -71,10 +76,25 @@ impl Executor {
         }
     }
 
-    /// Whether a task is ready.
+    /// Wakes in the next turn, after what its completions, messages and timers wake.
+    pub(crate) fn wake_next_turn(&self, waker: Waker) {
+        self.yielded.borrow_mut().push_back(waker);
+    }
+
+    #[inline]
+    fn resume_yielded(&self) {
+        let count = self.yielded.borrow().len();
+        for _ in 0..count {
+            let next = self.yielded.borrow_mut().pop_front();
+            next.expect("only this takes them out while tasks run")
+                .wake();
+        }
+    }
+
+    /// Whether a task is ready, now or in the next turn.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        !self.ready.borrow().is_empty() || !self.yielded.borrow().is_empty()
     }
 
     /// How many tasks have not ended.
@@ -93,6 +113,7 @@ impl Executor {
         while self.task_count() > 0 || self.is_ready() || woken.is_waiting() {
             let wakers: Vec<_> = self.alive.borrow_mut().drain().collect();
             wakers.into_iter().for_each(Waker::wake);
+            self.resume_yielded();
             self.collect(woken);
             // Taken out one by one: what is dropped may start tasks of its own.
             loop {

@@ -139,14 +139,15 @@ pub async fn within<F: Future>(timeout: Duration, future: F) -> Option<F::Output
     .await
 }
 
-/// Lets the shard's other ready tasks run first. See [`yield_now`].
+/// Goes on in the shard's next turn. See [`yield_now`].
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct YieldNow {
     yielded: bool,
 }
 
-/// Lets the shard's other ready tasks, and sooner or later its sockets, have their turn.
+/// Gives up the rest of the turn: the shard's other ready tasks run first, and so does whoever is
+/// woken by what its sockets, its timers and other shards have brought meanwhile.
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: false }
 }
@@ -159,7 +160,10 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        context.waker().wake_by_ref();
+        current::try_with(|shard| match shard {
+            Some(shard) => shard.executor.wake_next_turn(context.waker().clone()),
+            None => context.waker().wake_by_ref(),
+        });
         Poll::Pending
     }
 }

@@ -471,16 +471,20 @@ impl<S: Service> Turn<'_, S> {
     /// anything was moved.
     #[inline]
     fn send_output(&mut self, now: Instant) -> bool {
-        let mut any = false;
+        if self.work.connection.output_len() == 0 {
+            return false;
+        }
         let stream = self.session.stream.as_mut();
         let stream = stream.expect("nothing is sent once it was handed over");
-        if stream.unsent_len() == 0 {
+        let (mut unsent_len, mut any) = (stream.unsent_len(), false);
+        if unsent_len == 0 {
             // From here on the peer has to take something: an answer's time begins with it.
             self.session.taken = (stream.sent_total(), now);
         }
-        while stream.unsent_len() <= UNSENT_MAX
+        while unsent_len <= UNSENT_MAX
             && let Some(output) = self.work.connection.poll_output()
         {
+            unsent_len += output.len();
             stream.queue(output);
             any = true;
         }

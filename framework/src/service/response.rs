@@ -114,10 +114,11 @@ impl Response {
 
     #[inline]
     fn replace(&mut self, content: Content) {
-        let before = std::mem::replace(&mut self.content, content);
-        if let Content::Empty = before {
-            // Spares every response the call that drops what was before.
-            std::mem::forget(before);
+        if let Content::Empty = self.content {
+            // Spares every response the call that drops what was before, and a move of it.
+            std::mem::forget(std::mem::replace(&mut self.content, content));
+        } else {
+            self.content = content;
         }
     }
 
