@@ -29,8 +29,9 @@ pub(crate) enum Payload {
     Aiohttp,
     /// Random users out of 75,000, random doubles below 1,000 with all their digits.
     Random,
-    /// The users of Go, value 0.1 always: no double, so that sums show how they were made. A million
-    /// of them are 100,000 exactly, and 100000.00000133288 to who adds doubles up one by one.
+    /// The users of Go, value 0.1 always: no double, so that sums show how they were made.
+    /// A million of them are 100,000 exactly, and 100000.00000133288 to who adds doubles up one by
+    /// one.
     Decimals,
     /// The users of Go, huge values that cancel out and small ones that must remain.
     Cancel,
