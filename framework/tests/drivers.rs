@@ -258,7 +258,7 @@ fn shards_wake_each_other() {
 }
 
 #[test]
-fn a_shard_that_ends_with_everything_open_gives_its_sockets_back() {
+fn a_shard_that_ends_with_everything_open_gives_its_descriptors_back() {
     const STREAMS: usize = 20;
     let leave = |_| async {
         let listener = TcpListener::bind(ANY).unwrap();
@@ -279,26 +279,56 @@ fn a_shard_that_ends_with_everything_open_gives_its_sockets_back() {
     let _alone = alone();
     for choice in built_in() {
         run_among_others(choice, 1, leave).unwrap();
-        let before = sockets();
+        let before = descriptors();
         for _ in 0..5 {
             run_among_others(choice, 1, leave).unwrap();
         }
         // A ring gives its descriptors back a little after it is closed.
-        let left = (0..1000).map(|_| sockets()).find(|left| *left <= before);
+        let left = (0..1000)
+            .map(|_| descriptors())
+            .find(|left| *left <= before);
         assert!(
             left.is_some(),
-            "{choice}: {before} sockets, then {}",
-            sockets()
+            "{choice}: {before} descriptors, then {}",
+            descriptors()
         );
     }
 }
 
-/// How many sockets this process has open. (Each executor of glommio leaves an eventfd behind.)
-fn sockets() -> usize {
+#[test]
+fn a_shard_that_goes_on_hears_of_a_connection_within_a_few_turns() {
+    const TURNS_MAX: u64 = 10;
+    for choice in built_in() {
+        let slow = run(choice, 1, |_| async {
+            let mut listener = TcpListener::bind(ANY).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut slow = Vec::new();
+            for _ in 0..100 {
+                let _client = std::net::TcpStream::connect(address).unwrap();
+                let before = stats().enters;
+                while !is_accepted(&mut listener).await {
+                    yield_now().await;
+                }
+                let turns = stats().enters - before;
+                slow.extend(Some(turns).filter(|turns| *turns > TURNS_MAX));
+            }
+            slow
+        });
+        assert_eq!(slow.unwrap(), [[0; 0]], "{choice}: so many turns");
+    }
+}
+
+async fn is_accepted(listener: &mut TcpListener) -> bool {
+    poll_fn(|context| Poll::Ready(listener.poll_accept(context).is_ready())).await
+}
+
+/// How many descriptors this process has open but eventfds: each executor of glommio leaves one
+/// behind.
+fn descriptors() -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let named = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     named
-        .filter(|name| name.to_string_lossy().starts_with("socket:"))
+        .filter(|name| !name.to_string_lossy().ends_with("[eventfd]"))
         .count()
 }
 

@@ -1,11 +1,11 @@
 //! A shard inside glommio, on glommio's rings.
 //!
-//! What must hold: glommio polls I/O when no task is ready, so a shard that goes on lets a timer of
-//! glommio's fire in between; its preemption timer never fires, since glommio then goes to sleep
-//! with tasks ready. It tries a receive or send at once and waits for readiness otherwise, so no
-//! memory is lent out and an idle connection holds none.
+//! What must hold: glommio polls I/O when no task is ready, so a shard that goes on waits until it
+//! has; its preemption timer never fires, since glommio then goes to sleep with tasks ready. It
+//! tries a receive or send at once and waits for readiness otherwise, so no memory is lent out and
+//! an idle connection holds none.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::{Pin, pin};
@@ -24,10 +24,9 @@ use super::{Parts, RECEIVE_MAX, Work};
 use crate::runtime::op::{OpId, Outcome};
 use crate::sys::host;
 
-/// How long tasks may run before glommio takes over: for ever, as a shard gives way by itself.
-const PREEMPT_TIMER: Duration = Duration::from_hours(24);
-/// How long a shard that goes on lets glommio poll its I/O: as short as a timer can be.
-const BREATH: Duration = Duration::from_micros(1);
+/// When tasks are to make room for others of glommio's (a shard does that by itself), and when a
+/// timer is due that is not set yet.
+const NEVER: Duration = Duration::from_hours(24);
 /// The memory that glommio registers for files, of which we use none.
 const FILE_MEMORY: usize = 64 * 1024;
 /// How many receives a connection may have in a row before others get theirs.
@@ -37,7 +36,7 @@ const RECEIVES_MAX: usize = 8;
 pub(super) fn make() -> io::Result<Parts> {
     let builder = LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(FILE_MEMORY)
-        .preempt_timer(PREEMPT_TIMER);
+        .preempt_timer(NEVER);
     let executor = builder.make()?;
     Ok(Parts {
         name: "glommio",
@@ -61,7 +60,7 @@ fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
         Work::Clock => {
             spawn_local(async move { line.serve(keep_time(&line.shared, Timer::new)).await })
         }
-        Work::Relay => spawn_local(async move { relay(&line.shared, || Timer::new(BREATH)).await }),
+        Work::Relay => spawn_local(async move { relay(&line.shared, pass).await }),
     };
     task.detach();
     Ok(())
@@ -153,6 +152,25 @@ async fn accept_one(listener: &TcpListener, place: OwnedFd, line: &Line) -> io::
     let stream = accepted.await.map_err(io::Error::from)?;
     drop(place);
     host::duplicate(stream.as_raw_fd())
+}
+
+/// Waits until glommio has polled its I/O once, as it does before it looks at its timers. Only for
+/// a task that nothing else wakes meanwhile.
+async fn pass() {
+    let mut timer = Timer::new(NEVER);
+    let mut is_due = false;
+    poll_fn(|context| {
+        if is_due {
+            return Poll::Ready(());
+        }
+        is_due = true;
+        // It is due only when glommio has taken it: one that is due when it is asked first, as one
+        // of a microsecond may be, is ready there and then, and glommio polls nothing.
+        let taken = Pin::new(&mut timer).poll(context);
+        timer.reset(Duration::ZERO);
+        taken.map(drop)
+    })
+    .await;
 }
 
 /// Wakes the shard whenever its doorbell is rung.

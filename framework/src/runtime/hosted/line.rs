@@ -302,9 +302,9 @@ impl Relay {
         wake(&self.task);
     }
 
-    /// Waits until it is asked, or has ended: `false`.
+    /// Waits until it is asked, or has ended: `false`. Wakes nobody before the next call.
     async fn asked(&self) -> bool {
-        poll_fn(|context| {
+        let asked = poll_fn(|context| {
             remember(&self.task, context);
             match (self.ended.get(), self.asked.take()) {
                 (true, _) => Poll::Ready(false),
@@ -312,7 +312,9 @@ impl Relay {
                 (false, false) => Poll::Pending,
             }
         })
-        .await
+        .await;
+        self.task.take();
+        asked
     }
 
     pub(super) fn end(&self) {
@@ -321,7 +323,7 @@ impl Relay {
     }
 }
 
-/// The task of a [`Relay`]. `between` gives the host the time that it needs for its I/O.
+/// The task of a [`Relay`]. `between` lets the host do its I/O; nothing else wakes the task then.
 pub(super) async fn relay<S: Future>(shared: &Shared, between: impl Fn() -> S) {
     while shared.relay.asked().await {
         between().await;
