@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -271,7 +272,6 @@ fn a_shard_that_ends_with_everything_open_gives_its_descriptors_back() {
             stream.queue(vec![1; 100_000]);
             streams.push(stream);
         }
-        // A connection that comes while its listener closes is lost by glommio.
         while accepted.get() < STREAMS {
             yield_now().await;
         }
@@ -320,6 +320,51 @@ fn a_shard_that_goes_on_hears_of_a_connection_within_a_few_turns() {
 
 async fn is_accepted(listener: &mut TcpListener) -> bool {
     poll_fn(|context| Poll::Ready(listener.poll_accept(context).is_ready())).await
+}
+
+#[test]
+fn a_connection_that_comes_while_its_listener_closes_is_closed_too() {
+    const TURNS: u64 = 10;
+    for choice in built_in() {
+        let clients = run(choice, 1, |_| async {
+            let mut clients = Vec::new();
+            for later in 0..TURNS {
+                clients.push(connect_when_closing(later).await.ok());
+            }
+            clients
+        });
+        for (turns, mut client) in clients.unwrap().pop().unwrap().into_iter().enumerate() {
+            let end = client.as_mut().map(end_of);
+            let is_closed = matches!(end, None | Some(Ok(0) | Err(ErrorKind::ConnectionReset)));
+            assert!(is_closed, "{choice}, {turns} turns later: {end:?}");
+        }
+    }
+}
+
+/// Connects to a listener that was dropped so many turns before; an error when it is gone.
+async fn connect_when_closing(later: u64) -> std::io::Result<std::net::TcpStream> {
+    let mut listener = TcpListener::bind(ANY)?;
+    let address = listener.local_addr()?;
+    assert!(!is_accepted(&mut listener).await);
+    // By then the accept is with the kernel, if the driver hands it over.
+    turn_times(10).await;
+    drop(listener);
+    turn_times(later).await;
+    std::net::TcpStream::connect(address)
+}
+
+async fn turn_times(count: u64) {
+    let end = stats().enters + count;
+    while stats().enters < end {
+        yield_now().await;
+    }
+}
+
+/// What a peer reads that was not sent anything. (It fails in the end instead of hanging.)
+fn end_of(client: &mut std::net::TcpStream) -> Result<usize, ErrorKind> {
+    let patience = Duration::from_secs(10);
+    client.set_read_timeout(Some(patience)).unwrap();
+    client.read(&mut [0]).map_err(|error| error.kind())
 }
 
 /// How many descriptors this process has open but eventfds: each executor of glommio leaves one

@@ -131,11 +131,6 @@ pub(crate) fn descriptors_per_stream() -> usize {
     with(|shard| shard.io.borrow().driver.descriptors_per_stream())
 }
 
-/// Whether an accept of the current shard can be ended without the connection that it might bring.
-pub(crate) fn ends_accepts() -> bool {
-    with(|shard| shard.io.borrow().driver.ends_accepts())
-}
-
 /// The buffer pool of the current shard.
 ///
 /// # Panics

@@ -88,12 +88,6 @@ impl Driver {
         }
     }
 
-    /// Whether an accept in flight can be ended without the connection that it might bring:
-    /// glommio's cannot.
-    pub(crate) fn ends_accepts(&self) -> bool {
-        !matches!(self, Driver::Hosted(hosted) if hosted.name() == "glommio")
-    }
-
     /// The runtime that this driver is inside of, for whoever runs the shard in it.
     pub(crate) fn take_host(&mut self) -> Option<Host> {
         match self {

@@ -353,8 +353,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
     let mut accepts: Vec<_> = listeners
         .map(|it| runtime::spawn(accept(it, Rc::clone(&doors))))
         .collect();
-    // Where it could not end what it begins, it would take connections that nobody gets.
-    if runtime::shard_count() > 1 && runtime::ends_accepts() {
+    if runtime::shard_count() > 1 {
         let all = AllListeners(Arc::clone(&plan));
         accepts.push(runtime::spawn(relieve(all, Rc::clone(&doors))));
     }

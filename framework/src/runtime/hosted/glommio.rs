@@ -1,20 +1,20 @@
 //! A shard inside glommio, on glommio's rings.
 //!
 //! What must hold: glommio polls I/O when no task is ready, so a shard that goes on waits until it
-//! has; its preemption timer never fires, since glommio then goes to sleep with tasks ready. It
-//! tries a receive or send at once and waits for readiness otherwise, so no memory is lent out and
-//! an idle connection holds none.
+//! has; its preemption timer never fires, since glommio then goes to sleep with tasks ready. A
+//! receive, a send or an accept is tried at once and waits for readiness otherwise, so no memory is
+//! lent out, an idle connection holds none, and nothing comes with an operation that was dropped.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::glommio::io::BufferedFile;
-use ::glommio::net::{TcpListener, TcpStream};
+use ::glommio::net::TcpStream;
 use ::glommio::timer::Timer;
 use ::glommio::{LocalExecutorBuilder, Placement, spawn_local};
 use futures_io::{AsyncRead, AsyncWrite};
@@ -22,7 +22,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::line::{Line, Sending, keep_time, relay};
 use super::{Parts, RECEIVE_MAX, Work};
 use crate::runtime::op::{OpId, Outcome};
-use crate::sys::host;
+use crate::sys::{host, immediate};
 
 /// When tasks are to make room for others of glommio's (a shard does that by itself), and when a
 /// timer is due that is not set yet.
@@ -31,6 +31,8 @@ const NEVER: Duration = Duration::from_hours(24);
 const FILE_MEMORY: usize = 64 * 1024;
 /// How many receives a connection may have in a row before others get theirs.
 const RECEIVES_MAX: usize = 8;
+/// How many connections a listener may accept in a row.
+const ACCEPTS_MAX: usize = 64;
 
 /// glommio on the calling thread.
 pub(super) fn make() -> io::Result<Parts> {
@@ -46,7 +48,6 @@ pub(super) fn make() -> io::Result<Parts> {
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "another host may refuse a socket")]
 fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
     let task = match work {
         Work::Stream(socket, connect) => {
@@ -54,7 +55,8 @@ fn spawn(work: Work, line: Rc<Line>) -> io::Result<()> {
             spawn_local(async move { line.serve(serve(stream, connect, &line)).await })
         }
         Work::Listener(socket) => {
-            spawn_local(async move { line.serve(accept(socket, &line)).await })
+            immediate::set_nonblocking(socket.as_raw_fd())?;
+            spawn_local(async move { line.serve(accept(&socket, &line)).await })
         }
         Work::Bell(event) => spawn_local(async move { listen(event, &line).await }),
         Work::Clock => {
@@ -125,33 +127,49 @@ fn send(
     }
 }
 
-/// Accepts for as long as somebody wants it.
-async fn accept(socket: OwnedFd, line: &Line) {
-    let number = socket.as_raw_fd();
-    let listener: TcpListener = host::give(socket);
-    loop {
-        line.wanted().await;
-        // glommio's stream keeps its descriptor, so the shard gets another one, whose place is held
-        // beforehand: an accepted connection is not lost for want of it.
-        let accepted = match host::duplicate(number) {
-            Ok(place) => accept_one(&listener, place, line).await,
-            Err(error) => Err(error),
-        };
-        line.deliver(accepted.map(|socket| Outcome::Accepted(socket.into())));
+/// Accepts for as long as somebody wants it. An accept of glommio's own would take a connection
+/// with it when it is dropped.
+async fn accept(listener: &OwnedFd, line: &Line) {
+    let mut watch = None;
+    poll_fn(|context| {
         line.end_accept();
-    }
+        accept_waiting(listener, &mut watch, line, context);
+        Poll::<()>::Pending
+    })
+    .await;
 }
 
-async fn accept_one(listener: &TcpListener, place: OwnedFd, line: &Line) -> io::Result<OwnedFd> {
-    let mut accepting = pin!(listener.accept());
-    let accepted = poll_fn(|context| {
-        // An accept of glommio's cannot be ended without losing what it brings, so it goes on.
-        line.end_accept();
-        accepting.as_mut().poll(context)
-    });
-    let stream = accepted.await.map_err(io::Error::from)?;
-    drop(place);
-    host::duplicate(stream.as_raw_fd())
+/// Accepts what waits, within bounds; then `watch` wakes the task.
+fn accept_waiting(
+    listener: &OwnedFd,
+    watch: &mut Option<TcpStream>,
+    line: &Line,
+    context: &mut Context<'_>,
+) {
+    for _ in 0..ACCEPTS_MAX {
+        if !line.is_wanted() || watch.as_mut().is_some_and(|it| is_quiet(it, context)) {
+            return;
+        }
+        *watch = None;
+        match immediate::accept(listener.as_raw_fd()) {
+            Ok(socket) => {
+                line.deliver(Ok(Outcome::Accepted(socket.into())));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match listener.try_clone() {
+                Ok(copy) => *watch = Some(host::give(copy)),
+                Err(error) => drop(line.deliver(Err(error))),
+            },
+            Err(error) if immediate::ended_before_accept(&error) => {}
+            Err(error) => drop(line.deliver(Err(error))),
+        }
+    }
+    context.waker().wake_by_ref();
+}
+
+/// Whether nothing has happened to a socket since glommio was given it: it begins with a poll for
+/// readiness. What it then receives from a listener is an error, and tells nothing.
+fn is_quiet(socket: &mut TcpStream, context: &mut Context<'_>) -> bool {
+    Pin::new(socket).poll_read(context, &mut [0]).is_pending()
 }
 
 /// Waits until glommio has polled its I/O once, as it does before it looks at its timers. Only for
