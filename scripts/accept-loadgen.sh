@@ -102,13 +102,14 @@ wrk() {
     stop_sink
 }
 
-# Bytes of user memory per connection: RSS at 15,000 less that at 1,000.
+# Bytes of user memory per connection: RSS at 15,000 less that at 1,000. The rate is such that each
+# of them has been used by then.
 memory() {
     start_sink
     ulimit -n "$(ulimit -Hn)"
     local rss=()
     for connections in 1000 15000; do
-        "$loadgen" --cpus 1 -c $connections -R 1000 -d 6s --allow-invalid "$url" >"$dir/many" &
+        "$loadgen" --cpus 1 -c $connections -R 20000 -d 6s --allow-invalid "$url" >"$dir/many" &
         local pid=$!
         sleep 5
         rss+=("$(awk '/VmRSS/ { print $2 }' /proc/$pid/status)")

@@ -54,6 +54,7 @@ pub(crate) fn run(challenge: &Challenge, out: &mut dyn Write) -> Result<Exit, Fa
         connection_count: challenge.connections,
         depth: 1,
         timeout: machine.timeout,
+        connect_rate: None,
         requests_per_connection: None,
         socket: SocketOptions::default(),
         check: Check::only(200),

@@ -2,11 +2,20 @@
 //!
 //! What must hold: a content is compared while it comes, whatever its pieces, and never kept.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::codec::Answer;
+use crate::head;
 use crate::ledger::Outcome;
 
 /// What is asked of an answer beside being a proper one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Check {
+    /// The header fields that must come.
+    pub(crate) fields: Arc<[Field]>,
+    /// Of so many contents one is looked at; of 0 or 1 every one.
+    pub(crate) one_of: u64,
     /// The status codes that count as ok; empty: all from 200 to 399.
     pub(crate) statuses: Vec<u16>,
     /// The content that must come.
@@ -32,7 +41,8 @@ impl Check {
 
     /// What an answer with this status and content comes to.
     #[inline]
-    pub(crate) fn judge(&self, status: u16, seen: Seen) -> Outcome {
+    pub(crate) fn judge(&self, answer: Answer, seen: Seen) -> Outcome {
+        let status = answer.status;
         let good = match self.statuses.as_slice() {
             [] => status < 400,
             [only] => status == *only,
@@ -45,6 +55,8 @@ impl Check {
             .or(self.len);
         match good {
             false => Outcome::BadStatus,
+            true if !answer.as_expected => Outcome::BadHeader,
+            true if seen.skipped => Outcome::Ok,
             true if seen.differs || len.is_some_and(|len| len != seen.len) => Outcome::BadBody,
             true => Outcome::Ok,
         }
@@ -56,11 +68,76 @@ impl Check {
 pub(crate) struct Seen {
     len: u64,
     differs: bool,
+    /// Nobody looks at it.
+    skipped: bool,
+}
+
+/// A header field that an answer must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    name: String,
+    /// `None`: any.
+    value: Option<String>,
+}
+
+impl Field {
+    /// Reads `Name` or `Name: value`.
+    ///
+    /// # Errors
+    /// One sentence for the user.
+    pub(crate) fn parse(text: &str) -> Result<Field, String> {
+        let (name, value) = match text.split_once(':') {
+            Some((name, value)) => (name, Some(value.trim().to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() || !name.bytes().all(head::is_token) {
+            return Err(format!("'{text}' is neither 'Name' nor 'Name: value'"));
+        }
+        let name = name.to_owned();
+        Ok(Field { name, value })
+    }
+
+    /// Whether a field of an answer has this name.
+    pub(crate) fn has_name(&self, name: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(self.name.as_bytes())
+    }
+
+    /// Whether a whole head has this field: one line of this name with this value.
+    pub(crate) fn is_in(&self, head: &[u8]) -> bool {
+        head::fields(head)
+            .filter_map(Result::ok)
+            .any(|(name, value)| {
+                let expected = self.value.as_ref().map(String::as_bytes);
+                self.has_name(&head[name])
+                    && expected.is_none_or(|expected| expected == &head[value])
+            })
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(out, "{}: {value}", self.name),
+            None => out.write_str(&self.name),
+        }
+    }
 }
 
 impl Seen {
+    /// What has been seen before anything came of answer `number`.
+    #[inline]
+    pub(crate) fn of_answer(number: u64, check: &Check) -> Seen {
+        Seen {
+            skipped: check.one_of > 1 && !number.is_multiple_of(check.one_of),
+            ..Seen::default()
+        }
+    }
+
     /// Takes up the next piece.
     pub(crate) fn take(&mut self, piece: &[u8], check: &Check) {
+        if self.skipped {
+            return;
+        }
         if let Some(body) = &check.body {
             let start = usize::try_from(self.len)
                 .unwrap_or(usize::MAX)
@@ -75,6 +152,14 @@ impl Seen {
 mod tests {
     use super::*;
 
+    fn answer(status: u16) -> Answer {
+        Answer {
+            status,
+            persistent: true,
+            as_expected: true,
+        }
+    }
+
     fn seen(pieces: &[&str], check: &Check) -> Seen {
         let mut seen = Seen::default();
         for piece in pieces {
@@ -88,7 +173,7 @@ mod tests {
         use Outcome::{BadStatus, Ok};
         let nothing = Seen::default();
         let judged =
-            |check: &Check| [200, 204, 399, 400].map(|status| check.judge(status, nothing));
+            |check: &Check| [200, 204, 399, 400].map(|status| check.judge(answer(status), nothing));
         assert_eq!(judged(&Check::default()), [Ok, Ok, Ok, BadStatus]);
         assert_eq!(
             judged(&Check::only(204)),
@@ -115,11 +200,14 @@ mod tests {
             };
             for at in 0..=text.len() {
                 let (first, second) = text.split_at(at);
-                let judged = check.judge(200, seen(&[first, second], &check));
+                let judged = check.judge(answer(200), seen(&[first, second], &check));
                 assert_eq!(judged, expected, "{first}|{second}");
             }
         }
-        assert_eq!(check.judge(500, seen(&["x"], &check)), Outcome::BadStatus);
+        assert_eq!(
+            check.judge(answer(500), seen(&["x"], &check)),
+            Outcome::BadStatus
+        );
     }
 
     #[test]
@@ -128,7 +216,58 @@ mod tests {
             len: Some(3),
             ..Check::default()
         };
-        assert_eq!(check.judge(200, seen(&["ab", "c"], &check)), Outcome::Ok);
-        assert_eq!(check.judge(200, seen(&["ab"], &check)), Outcome::BadBody);
+        assert_eq!(
+            check.judge(answer(200), seen(&["ab", "c"], &check)),
+            Outcome::Ok
+        );
+        assert_eq!(
+            check.judge(answer(200), seen(&["ab"], &check)),
+            Outcome::BadBody
+        );
+    }
+
+    #[test]
+    fn an_answer_without_an_expected_field_is_bad_unless_its_status_is() {
+        let lacking = |status| Answer {
+            as_expected: false,
+            ..answer(status)
+        };
+        let judged = |status| Check::default().judge(lacking(status), Seen::default());
+        assert_eq!(judged(200), Outcome::BadHeader);
+        assert_eq!(judged(500), Outcome::BadStatus);
+    }
+
+    #[test]
+    fn a_field_is_expected_by_its_name_in_any_case_and_its_whole_value() {
+        let head = b"HTTP/1.1 200 OK\r\nVia: a\r\nvia:  b \r\nEmpty:\r\n\r\n";
+        let is_in = |text: &str| Field::parse(text).unwrap().is_in(head);
+        for there in ["Via", "VIA: a", "via:b", "empty", "Empty:", "Empty: "] {
+            assert!(is_in(there), "{there}");
+        }
+        for missing in ["Vi", "Via: ab", "via: B", "Via:", "a", "HTTP/1.1 200 OK"] {
+            let read = Field::parse(missing);
+            assert!(!read.is_ok_and(|field| field.is_in(head)), "{missing}");
+        }
+        for wrong in ["", ": a", "a b: c"] {
+            Field::parse(wrong).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn one_content_of_so_many_is_looked_at() {
+        let check = Check {
+            body: Some(b"right".to_vec()),
+            one_of: 3,
+            ..Check::default()
+        };
+        let judged = |number| {
+            let mut seen = Seen::of_answer(number, &check);
+            seen.take(b"wrong", &check);
+            check.judge(answer(200), seen)
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(judged),
+            [Outcome::BadBody, Outcome::Ok, Outcome::Ok, Outcome::BadBody]
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! What must hold: a wrong command line costs one line on standard error and exit code 2; every
 //! short flag has a long name.
 
+mod config;
 mod load;
 mod others;
 mod output;
@@ -18,6 +19,7 @@ pub(crate) use others::{Ab, Calibrate, Compare, Find, Report, Sink};
 pub(crate) use output::{Format, Output};
 
 use crate::duration;
+use crate::number;
 use crate::oracle::EVENT_COUNT_MAX;
 use crate::payload::Payload;
 use crate::url::Url;
@@ -139,7 +141,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         args.remove(1);
         args.push("--help".into());
     }
-    let matches = command().try_get_matches_from(args);
+    let mut command = command();
+    if !is_help && config::insert(&mut args)? {
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(|one| one.get_name().to_owned())
+            .collect();
+        let overriding = |one: clap::Command| one.args_override_self(true);
+        command = names.iter().fold(command, |command, name| {
+            command.mut_subcommand(name, overriding)
+        });
+    }
+    let matches = command.try_get_matches_from(args);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli.command.check().map(Box::new).map(Request::Run),
         Err(error) => match error.kind() {
@@ -159,6 +172,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
 fn command() -> clap::Command {
     let help = |name: &'static str, action| Arg::new(name).long(name).action(action).global(true);
     let latency = Arg::new("latency").long("latency").hide(true);
+    let config = Arg::new("config").long("config").value_name("FILE");
+    let config = config.global(true).hide_short_help(true);
     Cli::command()
         .disable_help_flag(true)
         .disable_help_subcommand(true)
@@ -166,6 +181,11 @@ fn command() -> clap::Command {
             help("help", ArgAction::HelpShort)
                 .short('h')
                 .help("Print help"),
+        )
+        .arg(
+            config.help(
+                "Options from a TOML file, by their long names, and url; those given here win",
+            ),
         )
         .arg(help("help-all", ArgAction::HelpLong).help("Print help, the rare options too"))
         // What wrk asks for by this name is always shown.
@@ -224,7 +244,7 @@ impl Command {
     /// Checks what concerns more than one option.
     fn check(self) -> Result<Command, String> {
         match &self {
-            Command::Run(run) => run.load.check()?,
+            Command::Run(run) => run.check()?,
             Command::Challenge(challenge) => challenge.check()?,
             Command::Ab(ab) => ab.load.check()?,
             Command::Find(find) => find.load.check()?,
@@ -242,10 +262,27 @@ pub(crate) struct Run {
     /// Where to
     #[arg(value_name = "http://HOST[:PORT][/PATH][?QUERY]", value_parser = Url::parse)]
     pub(crate) url: Url,
+    /// Run N times; put {run} into the names of files
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::parse_positive)]
+    pub(crate) repeat: u64,
+    /// How long to rest between two runs
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "T", default_value = "1s", value_parser = perhaps_none)]
+    pub(crate) cooldown: Duration,
     #[command(flatten)]
     pub(crate) load: Load,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+impl Run {
+    fn check(&self) -> Result<(), String> {
+        if self.repeat > 1 && self.output.paths().any(|path| !output::is_numbered(path)) {
+            return Err("--repeat writes files of each run: put {run} into their names".into());
+        }
+        self.load.check()
+    }
 }
 
 /// The options of `1mrc`.
@@ -261,7 +298,7 @@ pub(crate) struct Challenge {
     #[arg(short, long, value_name = "N", default_value = "500", value_parser = load::connections)]
     pub(crate) connections: u64,
     /// Ask for /stats so often during the run and check it; 0 for never
-    #[arg(long, value_name = "T", default_value = "500ms", value_parser = polling)]
+    #[arg(long, value_name = "T", default_value = "500ms", value_parser = perhaps_none)]
     pub(crate) poll_stats: Duration,
     /// Whose events: go, java, aiohttp, or random, decimals, cancel, unicode
     #[arg(long, value_enum, default_value = "go", hide_possible_values = true)]
@@ -286,7 +323,7 @@ fn events(text: &str) -> Result<u64, String> {
     at_most(EVENT_COUNT_MAX, text)
 }
 
-fn polling(text: &str) -> Result<Duration, String> {
+fn perhaps_none(text: &str) -> Result<Duration, String> {
     match text {
         "0" => Ok(Duration::ZERO),
         time => duration::parse(time),

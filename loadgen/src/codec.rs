@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Whether the connection may carry another request.
     pub(crate) persistent: bool,
+    /// Whether it has the header fields that the user expects.
+    pub(crate) as_expected: bool,
 }
 
 /// Where in a response the next byte belongs.
@@ -62,6 +64,7 @@ impl Parser {
             answer: Answer {
                 status: 0,
                 persistent: true,
+                as_expected: true,
             },
             interim_count: 0,
             to_head,
@@ -150,7 +153,8 @@ impl Parser {
         if !self.has_partial()
             && let Some(end) = head::end_of_head(input, 0)?
         {
-            let meaning = head::parse(&input[..end], self.to_head)?;
+            let mut meaning = head::parse(&input[..end], self.to_head)?;
+            meaning.as_expected = learned.meets_expectations(&input[..end]);
             if meaning.status >= 200 {
                 learned.learn(&input[..end], meaning);
             }
@@ -162,7 +166,8 @@ impl Parser {
         let Some(end) = head::end_of_head(partial, scanned)? else {
             return Ok((input.len(), false));
         };
-        let meaning = head::parse(&partial[..end], self.to_head)?;
+        let mut meaning = head::parse(&partial[..end], self.to_head)?;
+        meaning.as_expected = learned.meets_expectations(&partial[..end]);
         self.pieces = None;
         Ok((end - scanned, self.begin(meaning)?))
     }
@@ -181,6 +186,7 @@ impl Parser {
         self.answer = Answer {
             status: meaning.status,
             persistent: meaning.persistent,
+            as_expected: meaning.as_expected,
         };
         self.state = match meaning.framing {
             Framing::Empty | Framing::Length(0) => return Ok(true),

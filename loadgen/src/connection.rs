@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sunstar::net::TcpStream;
-use sunstar::runtime::{self, sleep};
+use sunstar::runtime::{self, sleep, sleep_until};
 
 use crate::accounts::Batch;
 use crate::check::Seen;
-use crate::codec::Parser;
+use crate::codec::{Answer, Parser};
 use crate::head::Error;
 use crate::ledger::Outcome;
 use crate::moment::Moment;
@@ -95,6 +95,7 @@ fn stand(stint: &Stint, at: u32, is_first: bool, stream: TcpStream) -> Place<'_>
 
 /// Tries once to connect; pauses after a failure.
 async fn open(stint: &Stint, at: u32, opened: u64) -> Option<TcpStream> {
+    sleep_until(stint.connect_at(runtime::now())).await;
     let began = runtime::now();
     let index = u64::from(at) + opened;
     match stint.connector.connect(&stint.plan, index).await {
@@ -123,7 +124,7 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn new(stint: &'a Stint, at: u32, stream: TcpStream) -> Place<'a> {
         let place = Place { stint, at };
-        *place.lane().0.borrow_mut() = Some(Connection::new(at, stream));
+        *place.lane().0.borrow_mut() = Some(Connection::new(at, stream, stint.unseen()));
         place
     }
 
@@ -183,7 +184,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(lane: u32, stream: TcpStream) -> Connection {
+    fn new(lane: u32, stream: TcpStream, seen: Seen) -> Connection {
         Connection {
             lane,
             in_flight: 0,
@@ -192,7 +193,7 @@ impl Connection {
             end: None,
             oldest: None,
             others: None,
-            seen: Seen::default(),
+            seen,
             parser: Parser::new(false),
             stream,
             waker: None,
@@ -382,7 +383,7 @@ impl Connection {
             };
             rest = &rest[read..];
             let Some(answer) = answer else { continue };
-            self.settle_answer(stint, &mut tally, answer.status, now);
+            self.settle_answer(stint, &mut tally, answer, now);
             if !answer.persistent {
                 drop(tally);
                 self.lose(stint, "the server closed before all answers");
@@ -402,7 +403,7 @@ impl Connection {
             (None, Ok(Some(answer))) => {
                 if self.oldest.is_some() {
                     let mut tally = stint.tally.borrow_mut();
-                    self.settle_answer(stint, &mut tally, answer.status, stint.turn());
+                    self.settle_answer(stint, &mut tally, answer, stint.turn());
                 }
                 "the server closed before all answers".into()
             }
@@ -428,19 +429,19 @@ impl Connection {
 
     /// Settles the oldest request as answered.
     #[inline]
-    fn settle_answer(&mut self, stint: &Stint, tally: &mut Tally, status: u16, now: Moment) {
+    fn settle_answer(&mut self, stint: &Stint, tally: &mut Tally, answer: Answer, now: Moment) {
         let oldest = self
             .oldest
             .as_mut()
             .expect("an answer comes to a request in flight");
-        let outcome = stint
-            .plan
-            .check
-            .judge(status, std::mem::take(&mut self.seen));
+        let status = answer.status;
+        let seen = std::mem::replace(&mut self.seen, stint.unseen());
+        let outcome = stint.plan.check.judge(answer, seen);
         tally.note_answers(oldest, status, outcome, now, 1);
         match outcome {
             Outcome::Ok => {}
             Outcome::BadBody => tally.note_fault(|| "an answer had another content".into()),
+            Outcome::BadHeader => tally.note_fault(|| "an answer lacked a header field".into()),
             _ => tally.note_fault(|| format!("an answer had status {status}")),
         }
         oldest.count -= 1;

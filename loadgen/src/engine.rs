@@ -15,6 +15,7 @@ use sunstar::runtime::{
 
 use crate::connection;
 use crate::connector::Connector;
+use crate::number::approximate;
 use crate::pacer::Pacer;
 use crate::plan::{Limit, Plan};
 use crate::stint::Stint;
@@ -61,9 +62,11 @@ async fn run_shard(shard: ShardId, plan: Arc<Plan>, watch: Arc<Watch>) -> Result
     let part = plan.part(shard.index());
     let connector = Connector::new(&plan)
         .map_err(|error| format!("cannot start a thread that connects: {error}"))?;
-    let patience = runtime::now() + plan.timeout;
     let stint = Stint::new(plan, shard.index(), &part, connector, runtime::pool());
     let stint = Rc::new(stint);
+    let opening =
+        stint.connect_gap().unwrap_or_default().as_secs_f64() * approximate(part.connection_count);
+    let patience = runtime::now() + stint.plan.timeout + Duration::from_secs_f64(opening);
     let tasks = RefCell::new(Vec::new());
     let open = || {
         let at = tasks.borrow().len();

@@ -18,6 +18,8 @@ pub(crate) struct Meaning {
     pub(crate) framing: Framing,
     /// Whether the connection may carry another request afterwards (RFC 9112 section 9.3).
     pub(crate) persistent: bool,
+    /// Whether it has the fields that the user expects; what no parser knows is true.
+    pub(crate) as_expected: bool,
 }
 
 /// How the end of a response's content is found (RFC 9112 section 6.3).
@@ -157,6 +159,7 @@ pub(crate) fn parse(head: &[u8], to_head: bool) -> Result<Meaning, Error> {
         status,
         framing,
         persistent: named && framing != Framing::UntilClose,
+        as_expected: true,
     })
 }
 
@@ -304,6 +307,7 @@ mod tests {
             status,
             framing,
             persistent,
+            as_expected: true,
         }
     }
 

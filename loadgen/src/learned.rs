@@ -2,11 +2,13 @@
 //!
 //! What must hold: a head is recalled only where [`head::parse`] would give the same meaning. All
 //! bytes that carry meaning (status line, field names, interpreted values, line ends) are compared;
-//! the values that nobody interprets (`Date`, a request id) may differ, as long as no byte of them
+//! the values that nobody looks at (`Date`, a request id) may differ, as long as no byte of them
 //! could end a line.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::check::Field;
 use crate::head::{self, HEAD_LEN_MAX, Meaning};
 
 /// The last head that was parsed in full, and what it meant.
@@ -16,9 +18,24 @@ pub(crate) struct Learned {
     /// The parts of `bytes` that may differ, in order.
     free: Vec<Range<usize>>,
     meaning: Option<Meaning>,
+    /// What every head must say.
+    expected: Arc<[Field]>,
 }
 
 impl Learned {
+    /// Nothing yet, of a server whose heads must have all of these fields.
+    pub(crate) fn new(expected: Arc<[Field]>) -> Learned {
+        Learned {
+            expected,
+            ..Learned::default()
+        }
+    }
+
+    /// Whether a whole head has all the fields that it must have.
+    pub(crate) fn meets_expectations(&self, head: &[u8]) -> bool {
+        self.expected.iter().all(|field| field.is_in(head))
+    }
+
     /// The meaning and length of the head that `input` starts with, if it is known.
     #[inline]
     pub(crate) fn recall(&mut self, input: &[u8]) -> Option<(Meaning, usize)> {
@@ -38,12 +55,19 @@ impl Learned {
         debug_assert!(head.len() <= HEAD_LEN_MAX);
         self.bytes.clear();
         self.bytes.extend_from_slice(head);
-        self.free.clear();
+        let mut free = std::mem::take(&mut self.free);
+        free.clear();
         let values = head::fields(head)
             .filter_map(Result::ok)
-            .filter(|(name, _)| !head::is_interpreted(&head[name.clone()]));
-        self.free.extend(values.map(|(_, value)| value));
+            .filter(|(name, _)| !self.is_looked_at(&head[name.clone()]));
+        free.extend(values.map(|(_, value)| value));
+        self.free = free;
         self.meaning = Some(meaning);
+    }
+
+    /// Whether anybody looks at the values of fields of this name.
+    fn is_looked_at(&self, name: &[u8]) -> bool {
+        head::is_interpreted(name) || self.expected.iter().any(|field| field.has_name(name))
     }
 
     #[cold]
@@ -98,6 +122,20 @@ mod tests {
         let mut learned = learned();
         assert!(learned.recall(later.as_bytes()).is_some());
         assert!(learned.recall(later.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_value_that_is_expected_is_compared() {
+        let expected = ["x-id: abc", "Date"].map(|text| Field::parse(text).unwrap());
+        let mut learned = Learned::new(expected.into());
+        assert!(learned.meets_expectations(HEAD));
+        learned.learn(HEAD, head::parse(HEAD, false).unwrap());
+        let other = String::from_utf8(HEAD.to_vec()).unwrap();
+        for changed in [other.replace("abc", "abd"), other.replace("X-Id", "X-It")] {
+            assert_eq!(learned.recall(changed.as_bytes()), None, "{changed}");
+            assert!(!learned.meets_expectations(changed.as_bytes()), "{changed}");
+        }
+        assert!(learned.recall(HEAD).is_some());
     }
 
     /// The theorem of this module: every single changed byte is either recalled with the very

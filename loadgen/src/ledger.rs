@@ -1,7 +1,8 @@
 //! [`Ledger`]: what became of every request that was sent.
 //!
-//! What must hold: `sent = ok + bad status + bad body + malformed + timeout + reset + in flight at
-//! end`. Each side is counted where it happens, so the equation is a check and not a definition.
+//! What must hold: `sent = ok + bad status + bad header + bad body + malformed + timeout + reset +
+//! in flight at end`. Each side is counted where it happens, so the equation is a check and not a
+//! definition.
 
 use std::fmt;
 
@@ -14,7 +15,9 @@ pub(crate) enum Outcome {
     Ok,
     /// A whole response with another status.
     BadStatus,
-    /// A whole response with the right status and another content or length than expected.
+    /// A whole response with the right status and without a header field that was asked for.
+    BadHeader,
+    /// A whole response with the right head and another content or length than expected.
     BadBody,
     /// Bytes came that are no proper response.
     Malformed,
@@ -27,9 +30,10 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) const ALL: [Outcome; 7] = [
+    pub(crate) const ALL: [Outcome; 8] = [
         Outcome::Ok,
         Outcome::BadStatus,
+        Outcome::BadHeader,
         Outcome::BadBody,
         Outcome::Malformed,
         Outcome::Timeout,
@@ -42,6 +46,7 @@ impl Outcome {
         match self {
             Outcome::Ok => "ok",
             Outcome::BadStatus => "bad status",
+            Outcome::BadHeader => "bad header",
             Outcome::BadBody => "bad body",
             Outcome::Malformed => "malformed",
             Outcome::Timeout => "timeout",
@@ -81,7 +86,9 @@ impl Ledger {
 
     /// How many requests had a whole response.
     pub(crate) fn answered(&self) -> u64 {
-        self.count(Outcome::Ok) + self.count(Outcome::BadStatus) + self.count(Outcome::BadBody)
+        use Outcome::{BadBody, BadHeader, BadStatus};
+        let whole = [Outcome::Ok, BadStatus, BadHeader, BadBody];
+        whole.map(|outcome| self.count(outcome)).iter().sum()
     }
 
     /// How many requests ended otherwise than hoped for.
@@ -162,7 +169,7 @@ mod tests {
             sent: 1_024,
             ..Ledger::default()
         };
-        for (outcome, count) in Outcome::ALL.into_iter().zip([1_000, 1, 3, 2, 4, 8, 6]) {
+        for (outcome, count) in Outcome::ALL.into_iter().zip([1_000, 1, 2, 1, 2, 4, 8, 6]) {
             ledger.settle(outcome, count);
         }
         ledger.note_status(200, 1_003);
@@ -173,8 +180,8 @@ mod tests {
     #[test]
     fn the_equation_is_written_out() {
         assert!(ledger().is_balanced());
-        let expected = "Sent 1,024 = 1,000 ok + 1 bad status + 3 bad body + 2 malformed \
-            + 4 timeout + 8 reset + 6 in flight at end";
+        let expected = "Sent 1,024 = 1,000 ok + 1 bad status + 2 bad header + 1 bad body \
+            + 2 malformed + 4 timeout + 8 reset + 6 in flight at end";
         assert_eq!(ledger().to_string(), expected);
         assert_eq!(
             ledger().statuses().collect::<Vec<_>>(),

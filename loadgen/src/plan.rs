@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) depth: u64,
     /// How long to wait for one answer, or for a connection.
     pub(crate) timeout: Duration,
+    /// How many connections are opened per second at most, on all shards.
+    pub(crate) connect_rate: Option<u64>,
     /// After how many requests a connection is closed and another opened; `None`: never.
     pub(crate) requests_per_connection: Option<u64>,
     /// How connections are closed, and where they come from.
@@ -265,6 +267,7 @@ pub(crate) mod samples {
             connection_count,
             depth: 1,
             timeout: Duration::from_secs(1),
+            connect_rate: None,
             requests_per_connection: None,
             socket: SocketOptions::default(),
             check: Check::default(),

@@ -142,6 +142,8 @@ pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) ok: u64,
     pub(crate) status_unexpected: u64,
+    #[serde(default)]
+    pub(crate) header_mismatch: u64,
     pub(crate) body_mismatch: u64,
     pub(crate) protocol: u64,
     pub(crate) timeout: u64,
@@ -303,6 +305,7 @@ impl Counts {
             sent: ledger.sent,
             ok: ledger.count(Outcome::Ok),
             status_unexpected: ledger.count(Outcome::BadStatus),
+            header_mismatch: ledger.count(Outcome::BadHeader),
             body_mismatch: ledger.count(Outcome::BadBody),
             protocol: ledger.count(Outcome::Malformed),
             timeout: ledger.count(Outcome::Timeout),
@@ -336,13 +339,14 @@ impl Counts {
     pub(crate) fn errors(&self) -> u64 {
         let Counts {
             status_unexpected,
+            header_mismatch,
             body_mismatch,
             protocol,
             timeout,
             reset,
             ..
         } = self;
-        status_unexpected + body_mismatch + protocol + timeout + reset
+        status_unexpected + header_mismatch + body_mismatch + protocol + timeout + reset
     }
 }
 
@@ -392,7 +396,7 @@ mod tests {
     #[test]
     fn the_counts_add_up_as_the_ledger_does() {
         let mut ledger = Ledger::default();
-        ledger.sent += 28;
+        ledger.sent += 36;
         for (outcome, count) in Outcome::ALL.into_iter().zip(1..) {
             ledger.settle(outcome, count);
         }

@@ -366,6 +366,10 @@ pub(crate) fn faults(tally: &Tally) -> Vec<String> {
     let unknown = count(Outcome::Timeout) + count(Outcome::Reset) + count(Outcome::InFlightAtEnd);
     let all = [
         (count(Outcome::BadStatus), "answered with another status"),
+        (
+            count(Outcome::BadHeader),
+            "answered without a header field that was asked for",
+        ),
         (count(Outcome::BadBody), "answered with another content"),
         (
             count(Outcome::Malformed),

@@ -108,6 +108,9 @@ fn config(load: &Load, plan: &Plan) -> serde_json::Value {
         "method": load.what.method,
         "sources": plan.socket.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "expect_status": plan.check.statuses,
+        "connect_rate": plan.connect_rate,
+        "expect_headers": plan.check.fields.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "verify": format!("1/{}", load.what.verify),
         "busy_poll": plan.busy_poll,
         "placement": plan.placement.to_string(),
     })

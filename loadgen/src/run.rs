@@ -2,11 +2,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::{Format, Load, Machine, Output, Run};
 use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::ledger::Outcome;
+use crate::moment::clock;
 use crate::number::grouped;
 use crate::page;
 use crate::plan::{Overload, Plan};
@@ -17,19 +20,63 @@ use crate::tally::Tally;
 use crate::trial::{self, Trial};
 use crate::url::Url;
 use crate::verdict::Status;
+use crate::watch::Watch;
 
-/// Runs a load; the report goes to `out`.
+/// How often to look for a signal between two runs.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs a load as often as is wanted; the reports go to `out`. Gives the first end that was not
+/// fine.
 ///
 /// # Errors
-/// When there is no report, or only a part of one.
+/// When there is no report, or only a part of one; then nothing more is run.
 pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let (load, output) = (&run.load, &run.output);
+    let mut first = Exit::Fine;
+    for number in 1..=run.repeat {
+        if run.repeat > 1 && run.output.format == Format::Text {
+            writeln!(out, "Run         {number} of {}", run.repeat)?;
+        }
+        let (exit, watch) = run_once(run, &run.output.of_run(number), out)?;
+        if first == Exit::Fine {
+            first = exit;
+        }
+        if number < run.repeat {
+            rest(run.cooldown, &watch)?;
+        }
+    }
+    Ok(first)
+}
+
+/// Lets the server and the machine rest, unless a signal comes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there are no shards between two runs"
+)]
+fn rest(time: Duration, watch: &Watch) -> Result<(), Failure> {
+    let end = clock() + time;
+    while clock() < end {
+        if let Some(signal) = watch.signal() {
+            let line = "interrupted between two runs: the rest of them was left out";
+            return Err(Failure::new(Exit::Interrupted { signal }, line));
+        }
+        std::thread::sleep(LOOK.min(end.saturating_duration_since(clock())));
+    }
+    Ok(())
+}
+
+fn run_once(
+    run: &Run,
+    output: &Output,
+    out: &mut dyn Write,
+) -> Result<(Exit, Arc<Watch>), Failure> {
+    let load = &run.load;
     let mut plan = prepare(load, &run.url)?;
     plan.interval = output.interval;
     let outputs = output
         .open()
         .map_err(|line| Failure::new(Exit::Usage, line))?;
     let watch = trial::watch(&plan);
+    let asked = Arc::clone(&watch.0);
     let trial = trial::run(&plan, outputs, load.machine.server_pid, watch)?;
     let offered = crate::result::offered_rate(&plan);
     let conditions = output.conditions.iter();
@@ -46,7 +93,7 @@ pub(crate) fn run(run: &Run, out: &mut dyn Write) -> Result<Exit, Failure> {
         let line = why_nothing_was_sent(&plan, &trial.tally);
         return Err(Failure::new(Exit::Failed, line));
     }
-    Ok(exit)
+    Ok((exit, asked))
 }
 
 /// The plan of a load on `url`, whose server is there.
@@ -145,6 +192,7 @@ fn judge(trial: &Trial, thresholds: &[Threshold], allow_invalid: bool) -> Exit {
         .map(|phase| phase.ledger.answered())
         .sum();
     let wrong = count(Outcome::BadStatus)
+        + count(Outcome::BadHeader)
         + count(Outcome::BadBody)
         + count(Outcome::Malformed)
         + tally.traffic.surplus;

@@ -10,18 +10,20 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sunstar::mem::{Buf, Pool};
 use sunstar::runtime;
 
 use crate::accounts::Batch;
+use crate::check::Seen;
 use crate::connection::Lane;
 use crate::connector::Connector;
 use crate::learned::Learned;
 use crate::ledger::Outcome;
 use crate::mix::Mix;
 use crate::moment::{Moment, Stamp};
+use crate::number::approximate;
 use crate::payload::EventTemplate;
 use crate::plan::{Limit, Overload, Pace, Part, Plan, Schedule, Think, Warmup, Work};
 use crate::random::Random;
@@ -71,6 +73,10 @@ pub(crate) struct Stint {
     tried: Cell<usize>,
     /// How many connections have not given up.
     alive: Cell<usize>,
+    /// When this shard may open its next connection, if there is a rate for that.
+    next_connect: Cell<Option<Instant>>,
+    /// How many whole answers there were.
+    answers: Cell<u64>,
     /// How many of the lanes may be used: the rest are for growth.
     pub(crate) opened: Cell<usize>,
     /// How often something was sent or came: a turn without is one that only looked at the clock.
@@ -115,6 +121,7 @@ impl Stint {
             _ => Moment::NEVER,
         };
         let templates = plan.work.template_count();
+        let learned = |_| Learned::new(Arc::clone(&plan.check.fields));
         let lanes: Box<[Lane]> = (0..part.connection_count)
             .map(|_| Lane::default())
             .collect();
@@ -132,7 +139,7 @@ impl Stint {
         };
         Stint {
             tally: RefCell::new(Tally::new(plan.phase_count(), templates)),
-            learned: RefCell::new((0..templates).map(|_| Learned::default()).collect()),
+            learned: RefCell::new((0..templates).map(learned).collect()),
             requests: lay_out(&plan, pool),
             supply: RefCell::new(Supply::new(&plan, part, shard, until)),
             stamp: OnceCell::new(),
@@ -148,6 +155,8 @@ impl Stint {
             in_flight: Cell::new(0),
             tried: Cell::new(0),
             alive: Cell::new(0),
+            next_connect: Cell::new(None),
+            answers: Cell::new(0),
             opened: Cell::new(usize::try_from(opened).unwrap_or(usize::MAX)),
             work: Cell::new(0),
             pacer_until: Cell::new(Moment::START),
@@ -396,6 +405,31 @@ impl Stint {
     /// How many connections have stood, or have given up.
     pub(crate) fn tried(&self) -> usize {
         self.tried.get()
+    }
+
+    /// The moment, `now` or later, at which one more connection may be opened; it is taken.
+    pub(crate) fn connect_at(&self, now: Instant) -> Instant {
+        let Some(gap) = self.connect_gap() else {
+            return now;
+        };
+        let at = self.next_connect.get().map_or(now, |next| next.max(now));
+        self.next_connect.set(Some(at + gap));
+        at
+    }
+
+    /// How far apart this shard opens its connections.
+    pub(crate) fn connect_gap(&self) -> Option<Duration> {
+        let shards = u32::try_from(self.plan.placement.shard_count()).expect("at most 256");
+        let rate = self.plan.connect_rate?;
+        Some(Duration::from_secs_f64(1.0 / approximate(rate)) * shards)
+    }
+
+    /// What has been seen of an answer of which nothing has come.
+    #[inline]
+    pub(crate) fn unseen(&self) -> Seen {
+        let answers = self.answers.get();
+        self.answers.set(answers + 1);
+        Seen::of_answer(answers, &self.plan.check)
     }
 
     /// Notes that a connection is being kept up.

@@ -2,6 +2,7 @@
 //!
 //! What must hold: options that do not go together are refused with the option to leave out.
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use clap::{Args, ValueEnum};
 use sunstar::runtime::{CpuSet, DriverChoice, InvalidCpuSet, Placement};
 
 use crate::arrival::Arrival;
-use crate::check::Check;
+use crate::check::{Check, Field};
 use crate::duration;
 use crate::feed::Feed;
 use crate::mix::{Builder, Recipe};
@@ -25,6 +26,8 @@ use crate::url::Url;
 
 /// The most connections of one process.
 const CONNECTION_COUNT_MAX: u64 = 1_000_000;
+/// The most threads of one process.
+const THREAD_COUNT_MAX: u64 = 256;
 /// The most requests in flight on one connection.
 const DEPTH_MAX: u64 = 4_096;
 /// How long a run takes that was told neither a time nor a number of requests.
@@ -98,6 +101,10 @@ pub(crate) struct Load {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "T", default_value = "2s", value_parser = duration::parse)]
     pub(crate) drain: Duration,
+    /// Open no more than N connections per second
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) connect_rate: Option<u64>,
     /// Where random numbers start
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "N", default_value = "1", value_parser = number::parse)]
@@ -117,7 +124,7 @@ pub(crate) struct What {
     /// A header field; may be repeated
     #[arg(short = 'H', long = "header", value_name = "K: V", value_parser = Header::parse)]
     pub(crate) headers: Vec<Header>,
-    /// The body, or @FILE; {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
+    /// The body, @FILE or @- (stdin); {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
     #[arg(short, long, value_name = "BODY", value_parser = body)]
     pub(crate) body: Option<Body>,
     /// A file with lines of 'WEIGHT METHOD /path BODY', all but the path optional
@@ -143,12 +150,20 @@ pub(crate) struct What {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "N", value_parser = number::parse, conflicts_with = "expect_body")]
     pub(crate) expect_len: Option<u64>,
+    /// A header field that must come: its name, or also its value; may be repeated
+    #[arg(hide_short_help = true)]
+    #[arg(long = "expect-header", value_name = "K[: V]", value_parser = Field::parse)]
+    pub(crate) expect_headers: Vec<Field>,
+    /// Whether every content is compared or one of N: all, 1/N
+    #[arg(hide_short_help = true)]
+    #[arg(long, value_name = "all|1/N", default_value = "all", value_parser = sample)]
+    pub(crate) verify: u64,
 }
 
 /// The options of the machine that sends.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Machine {
-    /// Threads, each with its own ring (default: one for each of --cpus, else 1)
+    /// Threads, each with its own ring; auto: one per CPU (default: per each of --cpus, or 1)
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<u64>,
     /// Pin the threads to these CPUs, as 4-7,9
@@ -161,7 +176,7 @@ pub(crate) struct Machine {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
-    /// Connect from these addresses in turn: A.B.C.D-E, or auto (127.0.0.0/8, as many as needed)
+    /// Connect from these addresses in turn: A.B.C.D-E, A.B.C.D/BITS, or auto (127.0.0.0/8, some)
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "RANGE", conflicts_with = "unix")]
     pub(crate) source_ip: Option<String>,
@@ -284,6 +299,12 @@ impl Load {
             .stages
             .as_ref()
             .is_some_and(|stages| stages.stages.len() > 1);
+        let what = &self.what;
+        if what.verify > 1 && what.expect_body.is_none() && what.expect_len.is_none() {
+            return Err(
+                "--verify needs something to compare: --expect-body or --expect-len".into(),
+            );
+        }
         if staged && matches!(self.warmup, Some(Warmup::Auto(_))) {
             return Err("--warmup auto needs one rate (-R), not --stages".into());
         }
@@ -341,6 +362,7 @@ impl Load {
             connection_count: self.connections,
             depth: self.pipeline,
             timeout: self.machine.timeout,
+            connect_rate: self.connect_rate,
             requests_per_connection: self.requests_per_conn.or(self.no_keepalive.then_some(1)),
             socket: SocketOptions {
                 reset: self.close == Close::Rst,
@@ -362,6 +384,8 @@ impl What {
             statuses: self.expect_status.clone(),
             body: self.expect_body.clone().map(|Body(bytes)| bytes),
             len: self.expect_len,
+            fields: self.expect_headers.clone().into(),
+            one_of: self.verify,
         }
     }
 
@@ -445,6 +469,11 @@ impl What {
 fn body(text: &str) -> Result<Body, String> {
     match text.strip_prefix('@') {
         None => Ok(Body(text.as_bytes().to_vec())),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut bytes);
+            read.map(|_| Body(bytes)).map_err(|error| error.to_string())
+        }
         Some(path) => std::fs::read(path)
             .map(Body)
             .map_err(|error| error.to_string()),
@@ -460,7 +489,13 @@ fn depth(text: &str) -> Result<u64, String> {
 }
 
 fn threads(text: &str) -> Result<u64, String> {
-    at_most(256, text)
+    if text == "auto" {
+        let count = std::thread::available_parallelism();
+        return Ok(count
+            .map_or(1, |count| count.get() as u64)
+            .min(THREAD_COUNT_MAX));
+    }
+    at_most(THREAD_COUNT_MAX, text)
 }
 
 fn rate(text: &str) -> Result<u64, String> {
@@ -477,6 +512,14 @@ pub(super) fn at_most(most: u64, text: &str) -> Result<u64, String> {
         return Err(format!("it must be at most {}", number::grouped(most)));
     }
     Ok(count)
+}
+
+fn sample(text: &str) -> Result<u64, String> {
+    match (text, text.strip_prefix("1/")) {
+        ("all", _) => Ok(1),
+        (_, Some(count)) => number::parse_positive(count),
+        _ => Err("it is all or 1/N".into()),
+    }
 }
 
 fn status(text: &str) -> Result<u16, String> {
@@ -526,9 +569,21 @@ fn warmup(text: &str) -> Result<Warmup, String> {
     }
 }
 
-/// Reads `A.B.C.D` or `A.B.C.D-E`, where E is the last byte of the last address.
+/// Reads `A.B.C.D`, `A.B.C.D-E`, where E is the last byte of the last address, or `A.B.C.D/BITS`.
 fn parse_range(text: &str) -> Result<Arc<[IpAddr]>, String> {
-    let wrong = || format!("'{text}' is neither an address, nor A.B.C.D-E, nor auto");
+    let wrong = || format!("'{text}' is no address, nor A.B.C.D-E, nor A.B.C.D/16 to 32, nor auto");
+    if let Some((first, len)) = text.split_once('/') {
+        let first: Ipv4Addr = first.parse().map_err(|_| wrong())?;
+        let len: u32 = len.parse().map_err(|_| wrong())?;
+        let host_bits = 32_u32
+            .checked_sub(len)
+            .filter(|bits| *bits <= 16)
+            .ok_or_else(wrong)?;
+        let count = 1 << host_bits;
+        let first = u32::from(first) & !(count - 1);
+        let address = |at| IpAddr::V4(Ipv4Addr::from(first + at));
+        return Ok((0..count).map(address).collect());
+    }
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (first, Some(last)),
         None => (text, None),

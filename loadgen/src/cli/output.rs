@@ -11,6 +11,9 @@ use crate::duration;
 use crate::observer::Outputs;
 use crate::threshold::Condition;
 
+/// What stands for the number of a run in the name of a file.
+const RUN: &str = "{run}";
+
 /// The options of what is written.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
@@ -42,7 +45,7 @@ pub(crate) struct Output {
     #[arg(long, value_name = "ADDR")]
     pub(crate) prometheus: Option<SocketAddr>,
     /// No live view
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "no-tui")]
     pub(crate) quiet: bool,
     /// What the run is called in its result
     #[arg(hide_short_help = true)]
@@ -66,6 +69,29 @@ pub(crate) enum Format {
 }
 
 impl Output {
+    /// The files that are written.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let all = [&self.result, &self.html, &self.timeseries, &self.hdr];
+        all.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// The same for run `number`, which takes the place of `{run}` in the names of files.
+    pub(crate) fn of_run(&self, number: u64) -> Output {
+        let numbered = |path: &PathBuf| {
+            let name = path
+                .to_str()
+                .map(|name| name.replace(RUN, &number.to_string()));
+            name.map_or_else(|| path.clone(), PathBuf::from)
+        };
+        Output {
+            result: self.result.as_ref().map(numbered),
+            html: self.html.as_ref().map(numbered),
+            timeseries: self.timeseries.as_ref().map(numbered),
+            hdr: self.hdr.as_ref().map(numbered),
+            ..self.clone()
+        }
+    }
+
     /// Opens what is written during a run, and tries what is written after it.
     ///
     /// # Errors
@@ -84,6 +110,11 @@ impl Output {
             quiet: self.quiet,
         })
     }
+}
+
+/// Whether the name of a file says where the number of the run goes.
+pub(crate) fn is_numbered(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.contains(RUN))
 }
 
 /// Fails now if a file cannot be written at the end of a long run; keeps what is in it.

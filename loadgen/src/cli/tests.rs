@@ -207,3 +207,92 @@ fn what_wrk_calls_latency_and_others_no_keepalive_is_understood() {
     let refused = read("--driver monoio http://a/").unwrap_err();
     assert!(refused.contains("auto, uring or epoll"), "{refused}");
 }
+
+#[test]
+fn a_file_of_options_stands_before_the_command_line() {
+    let path = std::env::temp_dir().join(format!("loadgen-config-{}.toml", std::process::id()));
+    let file = "url = 'http://a/'\nconnections = '1k'\nrate = 500\nno-keepalive = true\n\
+                quiet = false\nheader = ['A: b', 'C: d']\nexpect-status = [200, 204]\n";
+    std::fs::write(&path, file).unwrap();
+    let given = |more: &str| run(&format!("--config {} {more}", path.display()));
+    let plain = given("");
+    assert_eq!(
+        (plain.load.connections, plain.load.rate),
+        (1_000, Some(500))
+    );
+    assert_eq!(plain.load.what.headers.len(), 2);
+    assert_eq!(plain.load.what.expect_status, [200, 204]);
+    assert!(plain.load.no_keepalive && !plain.output.quiet);
+    assert_eq!(plain.url, Url::parse("http://a/").unwrap());
+    let other = given("-c 7 -R 9 -H E:f http://b/");
+    assert_eq!((other.load.connections, other.load.rate), (7, Some(9)));
+    assert_eq!(other.load.what.headers.len(), 3, "lists add up");
+    assert_eq!(other.url, Url::parse("http://b/").unwrap());
+    for (text, reason) in [
+        ("connections = ", "--config "),
+        ("conections = 5", "--conections"),
+        ("connections = 0", "at least 1"),
+        ("rate = 1.5", "rate: it is a text, a whole number"),
+        ("rate = {}", "rate: it is a text, a whole number"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = read(&format!("run --config={} http://a/", path.display())).unwrap_err();
+        assert!(
+            error.contains(reason) && !error.contains('\n'),
+            "{text}: {error}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    let missing = read("--config /does/not/exist http://a/").unwrap_err();
+    assert!(
+        missing.contains("/does/not/exist: No such file"),
+        "{missing}"
+    );
+    read("-c 1 -c 2 http://a/").expect_err("without a file nothing wins");
+}
+
+#[test]
+fn files_of_several_runs_have_names_of_their_own() {
+    let error = read("--repeat 2 -o a.json http://a/").unwrap_err();
+    assert!(error.contains("{run}"), "{error}");
+    read("--repeat 2 -o a{run}.json --html b.html http://a/").unwrap_err();
+    let several = run("--repeat 2 --cooldown 0 -o a{run}.json --timeseries {run}/t http://a/");
+    let second = several.output.of_run(2);
+    let paths: Vec<_> = second.paths().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(paths, ["a2.json", "2/t"]);
+    assert_eq!((several.repeat, several.cooldown), (2, Duration::ZERO));
+}
+
+#[test]
+fn addresses_and_threads_can_be_many_at_once() {
+    let sources = |range: &str| {
+        let run = run(&format!("--source-ip {range} http://a/"));
+        run.load.machine.sources(5).map(|all| all.len())
+    };
+    assert_eq!(sources("127.0.0.5/30"), Ok(4));
+    assert_eq!(sources("10.1.2.3/16"), Ok(65_536));
+    assert_eq!(sources("10.1.2.3/32"), Ok(1));
+    for wrong in ["10.1.2.3/15", "10.1.2.3/33", "::1/32", "10.1.2.3/"] {
+        sources(wrong).unwrap_err();
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let auto = run("-c 1k -t auto http://a/").load.machine.placement();
+    assert_eq!(auto.map(|placement| placement.shard_count()), Ok(cpus));
+}
+
+#[test]
+fn a_part_of_the_contents_is_compared_only_where_there_is_something_to_compare_with() {
+    let verify = |options: &str| {
+        let read = read(&format!("{options} http://a/"));
+        read.map(|_| run(&format!("{options} http://a/")).load.what.verify)
+    };
+    assert_eq!(verify(""), Ok(1));
+    assert_eq!(verify("--verify 1/100 --expect-len 5"), Ok(100));
+    for wrong in [
+        "--verify 1/100",
+        "--verify 1/0 --expect-len 5",
+        "--verify 2",
+    ] {
+        verify(wrong).unwrap_err();
+    }
+}

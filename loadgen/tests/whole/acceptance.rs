@@ -235,7 +235,7 @@ fn lies() -> [(&'static str, Vec<u8>, i32, &'static str); 9] {
             "wrong content",
             answer("200 OK", "jello"),
             4,
-            "0 ok + 0 bad status + 1 bad body",
+            "0 ok + 0 bad status + 0 bad header + 1 bad body",
         ),
         ("short content", answer("200 OK", "hell"), 4, "1 bad body"),
         ("long content", answer("200 OK", "hello!"), 4, "1 bad body"),
@@ -243,7 +243,7 @@ fn lies() -> [(&'static str, Vec<u8>, i32, &'static str); 9] {
             "wrong status",
             answer("500 No", "hello"),
             4,
-            "1 bad status + 0 bad body",
+            "1 bad status + 0 bad header + 0 bad body",
         ),
         (
             "more bytes than it says",

@@ -53,6 +53,7 @@ fn assert_invariants(result: &Value, rows: &[Value]) {
     let count = |name: &str| number(result, &format!("/counts/{name}"));
     let errors = [
         "status_unexpected",
+        "header_mismatch",
         "body_mismatch",
         "protocol",
         "timeout",
@@ -63,7 +64,10 @@ fn assert_invariants(result: &Value, rows: &[Value]) {
         count("sent"),
         count("ok") + errors + count("in_flight_at_end")
     );
-    let answered = count("ok") + count("status_unexpected") + count("body_mismatch");
+    let answered = count("ok")
+        + count("status_unexpected")
+        + count("header_mismatch")
+        + count("body_mismatch");
     let timed = answered + count("timeout");
     assert_eq!(number(result, "/latency/response/count"), timed);
     assert_eq!(number(result, "/latency/service/count"), timed);

@@ -122,7 +122,7 @@ fn a_malformed_answer_is_a_failed_verification() {
     ended.expect(
         4,
         &[
-            "29 ok + 0 bad status + 0 bad body + 1 malformed",
+            "29 ok + 0 bad status + 0 bad header + 0 bad body + 1 malformed",
             "the status line is malformed",
         ],
     );
@@ -161,7 +161,10 @@ fn pipelined_requests_behind_a_fault_are_lost_with_the_connection() {
     let ended = loadgen(&["-n", "8", "-c", "1", "-p", "8", &toy.url("/")]);
     ended.expect(
         4,
-        &["Sent 8 = 4 ok + 0 bad status + 0 bad body + 1 malformed + 0 timeout + 3 reset + 0 in"],
+        &[
+            "Sent 8 = 4 ok + 0 bad ",
+            "0 bad body + 1 malformed + 0 timeout + 3 reset + 0 in",
+        ],
     );
 }
 
@@ -340,4 +343,119 @@ fn the_result_names_the_driver_that_it_was_made_with() {
         &toy.url("/"),
     ]);
     ended.expect(0, &["\"driver\": \"epoll\""]);
+}
+
+#[test]
+fn a_header_field_that_is_expected_is_looked_for_in_every_answer() {
+    let toy = Toy::start(|request| {
+        let kind = match request.number {
+            5 => "X-Kind: b\r\n",
+            7 => "",
+            _ => "x-kind: a\r\n",
+        };
+        let whole = answer("200 OK", "hello");
+        let text = String::from_utf8(whole).unwrap();
+        let (line, rest) = text.split_once("\r\n").unwrap();
+        let bytes = format!("{line}\r\n{kind}{rest}").into_bytes();
+        match request.number {
+            3 | 5 => Reply::Slowly(bytes),
+            _ => Reply::Bytes(bytes),
+        }
+    });
+    let args = ["-n", "20", "-c", "1", "--expect-header", "X-Kind: a"];
+    let ended = loadgen(
+        &[
+            &args[..],
+            &["--expect-header", "Content-Type", &toy.url("/")],
+        ]
+        .concat(),
+    );
+    ended.expect(4, &["18 ok + 0 bad status + 2 bad header + 0 bad body"]);
+}
+
+#[test]
+fn one_content_of_so_many_is_compared() {
+    let toy = Toy::start(|_| Reply::with("200 OK", "other"));
+    let args = [
+        "-n",
+        "30",
+        "-c",
+        "1",
+        "--expect-body",
+        "hello",
+        "--verify",
+        "1/10",
+    ];
+    let ended = loadgen(&[&args[..], &[&toy.url("/")]].concat());
+    ended.expect(4, &["27 ok + 0 bad status + 0 bad header + 3 bad body"]);
+}
+
+#[test]
+fn connections_are_opened_at_the_rate_that_is_wanted() {
+    let toy = honest();
+    let args = [
+        "-n",
+        "12",
+        "-c",
+        "2",
+        "-r",
+        "1",
+        "--connect-rate",
+        "50",
+        "--format",
+        "json",
+    ];
+    let ended = loadgen(&[&args[..], &[&toy.url("/")]].concat());
+    let result: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(result["counts"]["ok"], 12);
+    let seconds = result["phases"]["measured_s"].as_f64().unwrap();
+    assert!(
+        seconds >= 0.17,
+        "ten connections after the start, 20 ms between them: {seconds}"
+    );
+}
+
+#[test]
+fn several_runs_leave_a_result_each() {
+    let toy = honest();
+    let dir = std::env::temp_dir().join(format!("loadgen-repeat-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let name = format!("{}/{{run}}.json", dir.display());
+    let args = ["-n", "5", "--repeat", "3", "--cooldown", "1ms", "-o", &name];
+    let ended = loadgen(&[&args[..], &[&toy.url("/")]].concat());
+    ended.expect(0, &["Run         1 of 3", "Run         3 of 3"]);
+    assert_eq!(toy.request_count(), 15);
+    for number in 1..=3 {
+        let text = std::fs::read_to_string(dir.join(format!("{number}.json"))).unwrap();
+        let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(result["counts"]["ok"], 5);
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn the_first_run_that_is_not_fine_is_the_exit_code_of_all() {
+    let toy = Toy::start(|request| match request.number {
+        3 => Reply::with("500 Oh", ""),
+        _ => Reply::with("200 OK", ""),
+    });
+    let args = ["-n", "3", "--repeat", "3", "--cooldown", "0"];
+    let ended = loadgen(&[&args[..], &[&toy.url("/")]].concat());
+    ended.expect(4, &["Run         3 of 3"]);
+    assert_eq!(toy.request_count(), 9);
+}
+
+#[test]
+fn a_body_comes_from_standard_input() {
+    let toy =
+        Toy::start(|request| Reply::with("200 OK", &String::from_utf8_lossy(&request.content)));
+    let url = toy.url("/");
+    let line = format!(
+        "printf 'from a pipe' | {} run --allow-invalid -n 2 -b @- --expect-body 'from a pipe' \
+         {url}",
+        env!("CARGO_BIN_EXE_loadgen")
+    );
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("Sent 2 = 2 ok"), "{out}");
 }
