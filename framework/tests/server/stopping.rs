@@ -6,7 +6,7 @@ use std::time::Duration;
 use sunstar::server::Config;
 use sunstar::{Router, ShardId, Sharded};
 
-use crate::harness::{config, start, start_with};
+use crate::harness::{Running, config, start, start_with};
 
 #[test]
 fn idle_connections_are_closed_and_the_server_ends() {
@@ -23,9 +23,9 @@ fn idle_connections_are_closed_and_the_server_ends() {
     server.join().unwrap();
 }
 
-#[test]
-fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
-    let (told, tell) = mpsc::channel::<()>();
+/// A server on one shard, whose `/wait` answers when it is told to.
+fn start_gated() -> (mpsc::Sender<()>, Running) {
+    let (told, tell) = mpsc::channel();
     #[expect(
         clippy::disallowed_methods,
         reason = "the test signals from its own thread"
@@ -44,11 +44,23 @@ fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
         };
         Router::new(()).get("/wait", wait).get("/", || "hello")
     };
-    let server = start(make);
+    (told, start_with(config(1), make))
+}
+
+/// Requests of later connections are answered: by then those sent before them were read.
+fn answer_later_ones(server: &Running) {
+    for _ in 0..10 {
+        assert_eq!(server.connect().get("/").content, "hello");
+    }
+}
+
+#[test]
+fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
+    let (told, server) = start_gated();
     let (mut waiting, mut idle) = (server.connect(), server.connect());
     assert_eq!(idle.get("/").content, "hello");
     waiting.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(waiting_is_read(&mut server.connect()), "hello");
+    answer_later_ones(&server);
     server.stopper.stop();
     assert!(idle.is_closed());
     told.send(()).unwrap();
@@ -64,33 +76,24 @@ fn a_request_under_way_is_answered_and_told_that_it_was_the_last() {
 
 #[test]
 fn requests_that_were_read_before_the_stop_are_all_answered() {
-    async fn slow() -> &'static str {
-        sunstar::runtime::sleep(Duration::from_millis(50)).await;
-        "slow"
-    }
-    let server = start(|_| Router::new(()).get("/slow", slow).get("/", || "hello"));
-    let mut client = server.connect();
+    let (told, server) = start_gated();
+    let (mut client, mut idle) = (server.connect(), server.connect());
+    assert_eq!(idle.get("/").content, "hello");
     let request = |path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-    client.send(["/slow", "/", "/"].map(request).concat());
-    // Later connections of both shards are answered: by then those bytes were read.
-    for _ in 0..10 {
-        assert_eq!(server.connect().get("/").content, "hello");
-    }
+    client.send(["/wait", "/", "/"].map(request).concat());
+    answer_later_ones(&server);
     server.stopper.stop();
+    assert!(idle.is_closed());
+    told.send(()).unwrap();
     let answers: Vec<_> = std::iter::from_fn(|| client.answer()).collect();
     let contents: Vec<_> = answers
         .iter()
         .map(|answer| answer.content.as_str())
         .collect();
-    assert_eq!(contents, ["slow", "hello", "hello"]);
+    assert_eq!(contents, ["at last", "hello", "hello"]);
     assert_eq!(answers[2].field("Connection"), Some("close"));
-    drop(client);
+    drop((client, idle));
     server.join().unwrap();
-}
-
-/// A request of a later connection is answered: by then those sent before it were read.
-fn waiting_is_read(later: &mut crate::harness::Client) -> String {
-    later.get("/").content
 }
 
 #[test]
