@@ -1,9 +1,18 @@
 //! [`Clock`]: the only place that reads the time, once per turn.
 
 use std::cell::Cell;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::sys::sim;
+
+/// Whoever waits longer than this waits for ever: 136 years.
+const EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// When `timeout` is over that begins at `now`. It may be as long as one likes.
+#[inline]
+pub(crate) fn deadline(now: Instant, timeout: Duration) -> Instant {
+    now + timeout.min(EVER)
+}
 
 /// The time of one shard. It moves only between turns, so that one turn sees one moment.
 #[derive(Debug)]

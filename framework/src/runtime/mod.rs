@@ -45,6 +45,7 @@ pub use sleep::{Sleep, YieldNow, sleep, sleep_until, within, yield_now};
 pub use stats::{Stats, stats};
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 
+pub(crate) use clock::deadline;
 pub(crate) use current::{descriptors_per_stream, with as with_current};
 pub(crate) use io::SocketKey;
 pub(crate) use mesh::Mesh;

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::clock::deadline;
 use super::current;
 use super::timer::TimerKey;
 
@@ -40,12 +41,13 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     }
 }
 
-/// Waits for `timeout`, counted from the beginning of the current turn.
+/// Waits for `timeout`, counted from the beginning of the current turn; for ever with
+/// [`Duration::MAX`].
 ///
 /// # Panics
 /// Outside of every shard.
 pub fn sleep(timeout: Duration) -> Sleep {
-    sleep_until(super::now() + timeout)
+    sleep_until(deadline(super::now(), timeout))
 }
 
 impl Sleep {

@@ -25,7 +25,7 @@ use crate::http::h1::{Connection, Memo, Parked};
 use crate::http::{Error, Event, Head, Limits, StatusCode};
 use crate::mem::{Buf, BufMut, Pool};
 use crate::net::TcpStream;
-use crate::runtime::{self, Sleep};
+use crate::runtime::{self, Sleep, deadline};
 use crate::service::{Content, Inflow, Reply, Request, Response, Service, Streamed};
 
 /// What all sessions of one shard have in common.
@@ -215,7 +215,7 @@ impl<S: Service> Session<S> {
         let now = runtime::now();
         Session {
             rest: Rest::Idle(Parked::new(&shared.limits, now)),
-            timer: runtime::sleep_until(now + shared.limits.idle_timeout),
+            timer: runtime::sleep_until(deadline(now, shared.limits.idle_timeout)),
             stop: Listener::new(&shared.shutdown),
             stream: Some(stream),
             shared,
@@ -501,7 +501,7 @@ impl<S: Service> Turn<'_, S> {
                 return Err(End::PeerClosed);
             }
             self.stream().shutdown();
-            self.work.state = State::Lingering(now + self.session.shared.linger);
+            self.work.state = State::Lingering(deadline(now, self.session.shared.linger));
         }
         Ok(Poll::Ready(()))
     }
@@ -526,17 +526,18 @@ impl<S: Service> Turn<'_, S> {
         if unsent == 0 || taken != self.session.taken.0 {
             self.session.taken = (taken, now);
         }
-        let write = (unsent > 0).then(|| self.session.taken.1 + self.session.shared.write_timeout);
+        let write_timeout = self.session.shared.write_timeout;
+        let write = (unsent > 0).then(|| deadline(self.session.taken.1, write_timeout));
         let read = match self.work.state {
             State::Lingering(until) => Some(until),
             State::Flushing | State::Upgraded(_) => None,
             State::Handling(_) | State::Streaming(_) => self.content_deadline(context),
             State::Pumping => self.work.connection.poll_deadline(),
         };
-        let Some(deadline) = read.into_iter().chain(write).min() else {
+        let Some(next) = read.into_iter().chain(write).min() else {
             return Ok(Poll::Pending);
         };
-        self.session.timer.reset(deadline);
+        self.session.timer.reset(next);
         if self.session.timer.is_set(now) {
             // A task's waker stays the same, so there is nothing to tell the timer.
             return Ok(Poll::Pending);

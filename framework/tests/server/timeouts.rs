@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 use sunstar::http::Limits;
 use sunstar::server::{Config, Counters, End};
+use sunstar::service::Bytes;
 use sunstar::{Router, Server};
 
 use crate::harness::{config, run, start_with};
@@ -40,6 +41,35 @@ fn a_busy_connection_outlives_every_timeout() {
     while begun.elapsed() < 10 * SHORT {
         assert_eq!(client.get("/").content, "hello");
     }
+}
+
+#[test]
+fn a_timeout_may_be_as_long_as_one_likes() {
+    let ever = Duration::MAX;
+    let limits = Limits {
+        header_timeout: ever,
+        content_timeout: ever,
+        content_grace: ever,
+        idle_timeout: ever,
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        write_timeout: ever,
+        linger: ever,
+        grace: ever,
+        ..config(1)
+    };
+    let make = |_| Router::new(()).post("/", |Bytes(content): Bytes| content);
+    let server = start_with(config, make);
+    let mut client = server.connect();
+    assert_eq!(client.post("/", "here").content, "here");
+    // The content is waited for, and then the peer's close.
+    let last = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+    client.send(last);
+    client.send("there");
+    assert_eq!(client.answer().unwrap().content, "ther");
+    assert!(client.is_closed());
 }
 
 #[test]

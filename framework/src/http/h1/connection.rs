@@ -582,7 +582,8 @@ impl Connection {
     /// The peer has sent so much content by `now`, which earns it time to pause.
     fn earn(&mut self, len: usize, now: Instant) {
         let limits = &*self.limits;
-        let most = now.saturating_duration_since(self.since) + limits.content_timeout;
+        let waited = now.saturating_duration_since(self.since);
+        let most = waited.saturating_add(limits.content_timeout);
         let earned = self.earned.saturating_add(limits.earned(len));
         self.earned = earned.min(most.saturating_sub(limits.grace()));
     }
