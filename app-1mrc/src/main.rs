@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use app_1mrc::snapshot::{self, Snapshot};
+use app_1mrc::snapshot::{self, Error, Snapshot};
 use app_1mrc::union::Union;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -136,9 +136,13 @@ fn starter(
 
 fn read(path: &Path) -> Result<Option<Snapshot>, String> {
     let place = path.display();
-    let advice = "move it away to begin at zero";
-    let kept = Snapshot::read(path)
-        .map_err(|error| format!("cannot begin with the snapshot {place}: {error}; {advice}"))?;
+    let kept = Snapshot::read(path).map_err(|error| {
+        let advice = match error {
+            Error::Io(_) => "name a file that can be read and written",
+            _ => "move it away to begin at zero",
+        };
+        format!("cannot begin with the snapshot {place}: {error}; {advice}")
+    })?;
     let advice = "name a file in a directory that can be written";
     snapshot::check_place(path)
         .map_err(|error| format!("no snapshot could be written to {place}: {error}; {advice}"))?;

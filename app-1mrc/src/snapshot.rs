@@ -101,8 +101,10 @@ impl Snapshot {
 
     fn decode(from: impl Read) -> Result<Snapshot, Error> {
         let mut from = Summed::new(from);
-        if &read_array(&mut from).map_err(|_| Error::Kind)? != KIND {
-            return Err(Error::Kind);
+        match read_array(&mut from) {
+            Ok(kind) if &kind == KIND => {}
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+            _ => return Err(Error::Kind),
         }
         let version = u32::from_le_bytes(read_array(&mut from)?);
         if version != VERSION {

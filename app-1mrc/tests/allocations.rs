@@ -1,4 +1,5 @@
-//! An event of a known user allocates nothing, from its bytes to the figures.
+//! An event of a known user allocates nothing, from its bytes to the figures; one of a new user
+//! never much at once, however many there are.
 #![expect(unsafe_code, reason = "a counting allocator is one")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,12 +7,14 @@ use std::cell::Cell;
 
 use app_1mrc::event::Event;
 use app_1mrc::tally::Tally;
+use app_1mrc::users::Users;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the allocations of each thread.
+/// Counts the allocations of each thread, and keeps the length of the largest.
 struct Counting;
 
 // SAFETY: hands everything on to the system's allocator unchanged.
@@ -19,6 +22,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // While a thread ends its counter may be gone; nobody reads it then.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -41,6 +45,21 @@ fn allocated(tally: &mut Tally, bodies: &[String]) -> u64 {
         assert!(tally.batch().is_none());
     }
     COUNT.get() - before
+}
+
+/// A table that is rebuilt as a whole would need 16 MiB or more at once, and stand still meanwhile.
+#[test]
+fn a_million_users_are_never_copied_at_once() {
+    let mut users = Users::default();
+    LARGEST.set(0);
+    for number in 0..1_000_000 {
+        let name = format!("user_{number:020}");
+        assert_eq!(users.insert(&name), Ok(true));
+    }
+    assert_eq!(users.len(), 1_000_000);
+    let largest = LARGEST.get();
+    // A chunk of names: it is filled bit by bit, and nothing is copied into it.
+    assert_eq!(largest, 256 * 1024);
 }
 
 #[test]

@@ -139,6 +139,9 @@ fn another_method_is_answered_with_405_and_another_path_with_404() {
         ("/event", "POST"),
         ("/reset", "POST"),
         ("/stats", "GET"),
+        ("/health", "GET"),
+        ("/metrics", "GET"),
+        ("/live", "GET"),
         ("/", "GET"),
     ] {
         let method = if allowed == "GET" { "POST" } else { "GET" };
@@ -154,6 +157,25 @@ fn another_method_is_answered_with_405_and_another_path_with_404() {
     }
     assert_eq!(client.ask("GET", "/nowhere", b"").0, 404);
     assert_eq!(client.ask("POST", "/event/", b"").0, 404);
+}
+
+/// Java's client sends the head of its first request, of 137 bytes, before the body of 37.
+#[test]
+fn the_first_request_of_java_comes_in_two_writes() {
+    let server = Server::start(&["--smp", "1"]);
+    let mut client = server.connect();
+    let head = "POST /event HTTP/1.1\r\nContent-Length: 37\r\nHost: localhost:8080\r\n\
+                User-Agent: Java-http-client/11.0.9.1\r\nContent-Type: application/json\r\n\r\n";
+    let body = r#"{"userId":"user_1_req_1","value":1.5}"#;
+    assert_eq!((head.len(), body.len()), (137, 37));
+    assert!(client.try_send(head.as_bytes()));
+    // Answered on another connection, so the head has been read by now.
+    assert_eq!(server.connect().stats(), ZEROS);
+    assert!(client.try_send(body.as_bytes()));
+    let (status, _, answer) = client.reply();
+    assert_eq!((status, answer.as_str()), (200, ""));
+    let expected = r#"{"totalRequests":1,"uniqueUsers":1,"sum":1.5,"avg":1.5}"#;
+    assert_eq!(client.stats(), expected);
 }
 
 /// Sends a request to the last byte but in two pieces, cut at `at`.

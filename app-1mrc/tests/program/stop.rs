@@ -238,6 +238,19 @@ fn a_damaged_snapshot_is_named_and_not_overwritten() {
 }
 
 #[test]
+fn whoever_names_what_cannot_be_read_is_not_told_to_move_it_away() {
+    let directory = Place::new("directory");
+    for place in [directory.0.to_str().unwrap(), "/dev/null/figures"] {
+        let ended = output(&["--snapshot", place]);
+        assert_eq!(ended.status.code(), Some(1));
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert!(error.contains(place), "{error}");
+        assert!(error.contains("irectory (os error "), "{error}");
+        assert!(error.contains("; name a file that can be read"), "{error}");
+    }
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_noticed_at_the_start() {
     let ended = output(&["--snapshot", "/nowhere/figures"]);
     assert_eq!(ended.status.code(), Some(1));
