@@ -80,7 +80,7 @@ for run in $(seq "$runs"); do
     else
         failed=$((failed + 1))
         say "$what: NOT exact: loadgen $verdict, server $ended, '$farewell'"
-        cat "$tmp/log"
+        tee -a "$log" <"$tmp/log"
     fi
 done
 echo "$exact of $runs runs exact, $failed not"
