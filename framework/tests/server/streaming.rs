@@ -543,8 +543,17 @@ fn has_ended(spoken: Sharded<Spoken>) -> String {
     spoken.local(|spoken| spoken.has_ended).to_string()
 }
 
+/// Wants nothing of the content, which may never come.
+fn listen_only(_: Body, spoken: Sharded<Spoken>) -> Response {
+    listen(spoken)
+}
+
 /// A server, and a client of it that has read the first word of a stream.
 fn listening() -> (Running, Client) {
+    listening_by("GET /listen HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+fn listening_by(request: &str) -> (Running, Client) {
     let make = |_| {
         let spoken = Spoken {
             pieces: Queue::new(10),
@@ -552,13 +561,14 @@ fn listening() -> (Running, Client) {
         };
         Router::new(spoken)
             .get("/listen", listen)
+            .post("/listen", listen_only)
             .get("/say", say)
             .get("/end", end)
             .get("/has-ended", has_ended)
     };
     let server = start_with(config(1), make);
     let mut client = server.connect();
-    client.send("GET /listen HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send(request);
     assert_eq!(server.connect().get("/say").content, "said");
     let mut read = Vec::new();
     while !read.ends_with(b"4\r\nword\r\n") {
@@ -590,6 +600,17 @@ fn a_peer_that_has_sent_its_end_gets_the_whole_stream() {
 #[test]
 fn a_stream_to_a_peer_that_has_closed_ends_with_the_second_piece() {
     let (server, client) = listening();
+    ends_with_the_second_piece(&server, client);
+}
+
+#[test]
+fn a_stream_to_a_peer_that_closed_without_its_content_ends_with_the_second_piece() {
+    let request = "POST /listen HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n";
+    let (server, client) = listening_by(request);
+    ends_with_the_second_piece(&server, client);
+}
+
+fn ends_with_the_second_piece(server: &Running, client: Client) {
     drop(client); // It has read everything, so this sends FIN and no reset.
     let mut operator = server.connect();
     // The first piece is answered with a reset, and the second one cannot be sent.

@@ -109,7 +109,7 @@ impl<S: Service> Turn<'_, S> {
         };
         if !inflow.is_wanted(context.waker()) {
             self.work.paused.get_or_insert(now);
-            return Ok(Poll::Pending);
+            return self.watch_sends(context);
         }
         if let Some(since) = self.work.paused.take() {
             self.work.connection.handle_pause(now - since);
@@ -150,9 +150,16 @@ impl<S: Service> Turn<'_, S> {
         if self.work.connection.wants_input() {
             return self.receive(now, context);
         }
-        // Whoever has sent its end may read on (RFC 9112 section 9.6), so only what cannot be sent
-        // tells that it has gone. It is enough to be polled when that is known.
-        let _either = broken(self.stream().poll_unsent(0, context))?;
+        self.watch_sends(context)
+    }
+
+    /// Notices that a stream cannot be sent. Whoever has sent its end may read on (RFC 9112 section
+    /// 9.6), and whose content nobody wants is not read from: then nothing else tells that it has
+    /// gone. It is enough to be polled when that is known.
+    fn watch_sends(&mut self, context: &mut Context<'_>) -> Step {
+        if let State::Streaming(_) = self.work.state {
+            let _either = broken(self.stream().poll_unsent(0, context))?;
+        }
         Ok(Poll::Pending)
     }
 
