@@ -69,10 +69,11 @@ impl Response {
     /// that the peer does not take the content for whole. Nothing is asked for if there is no
     /// content to send (HEAD, 204, 304).
     ///
-    /// The stream is dropped when the peer has gone. A reset says so at once. The end of what the
-    /// peer sends does not: it may read on (RFC 9112 section 9.6). If it has closed altogether, the
-    /// next piece is answered with a reset and the one behind that ends the connection; so a stream
-    /// for peers that come and go should say something from time to time.
+    /// The stream is dropped when the peer has gone. A reset says so at once, as long as the
+    /// connection is read from. The end of what the peer sends does not: it may read on (RFC 9112
+    /// section 9.6). If it has closed altogether, the next piece is answered with a reset and the
+    /// one behind that ends the connection; so a stream for peers that come and go should say
+    /// something from time to time.
     /// [`generate`](super::generate) makes a stream of an `async` function.
     #[must_use]
     pub fn with_stream<S, P, E>(mut self, source: S) -> Response
