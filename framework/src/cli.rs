@@ -3,11 +3,13 @@
 //! Flatten it into a program's own arguments; what it says about shards, driver and addresses then
 //! reads and behaves the same everywhere.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::error::{Error, Result};
-use crate::runtime::{CpuSet, DriverChoice, Idle, Placement};
+use crate::runtime::{CpuSet, DriverChoice, Idle, Placement, Stalls};
 use crate::runtime::{UringFeatures, UringOptions, UringSizes};
 use crate::server::{Accept, Config, Server};
 
@@ -65,6 +67,16 @@ pub struct Args {
     #[arg(long)]
     pub poll_mode: bool,
 
+    /// Report a turn of a shard that lasts for longer than so many milliseconds; 0: none. Default:
+    /// 25.
+    #[arg(long, value_name = "MS")]
+    pub stall_ms: Option<u64>,
+
+    /// Abort when a turn has lasted for so many milliseconds, so that a supervisor starts the
+    /// program anew; 0: never. Default: 2000.
+    #[arg(long, value_name = "MS")]
+    pub dead_ms: Option<u64>,
+
     /// Say what the kernel can do and what was chosen.
     #[arg(long)]
     pub verbose: bool,
@@ -93,6 +105,7 @@ impl Args {
                 Idle::Sleep
             },
             accept: self.accept,
+            stalls: self.stalls(),
             verbose: self.verbose,
             announce: true,
             ..Config::default()
@@ -114,6 +127,22 @@ impl Args {
             ));
         }
         Ok(server)
+    }
+}
+
+impl Args {
+    fn stalls(&self) -> Stalls {
+        let default = Stalls::default();
+        let or = |given: Option<u64>, default| match given {
+            None => default,
+            Some(0) => None,
+            Some(given) => Some(Duration::from_millis(given)),
+        };
+        Stalls {
+            threshold: or(self.stall_ms, default.threshold),
+            dead_after: or(self.dead_ms, default.dead_after),
+            ..default
+        }
     }
 }
 
@@ -168,6 +197,24 @@ mod tests {
         Program::try_parse_from(words)
             .map(|it| it.args)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn stalls_are_watched_unless_told_otherwise() {
+        let watched = |words: &[&str]| {
+            let stalls = parse(words).unwrap().stalls();
+            (stalls.threshold, stalls.dead_after)
+        };
+        let ms = |count| Some(Duration::from_millis(count));
+        assert_eq!(watched(&[]), (ms(25), ms(2000)));
+        assert_eq!(
+            watched(&["--stall-ms", "7", "--dead-ms", "100"]),
+            (ms(7), ms(100))
+        );
+        assert_eq!(
+            watched(&["--stall-ms", "0", "--dead-ms", "0"]),
+            (None, None)
+        );
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod cli;
 mod error;
 pub mod http;
 pub mod mem;
+pub mod metrics;
 pub mod net;
 pub mod runtime;
 pub mod server;

@@ -160,6 +160,15 @@ fn site_serves_files_an_api_and_a_cookie() {
 }
 
 #[test]
+fn background_serves_beside_its_computation() {
+    let running = Running::start("background", &["--listen", "127.0.0.1:0", "--smp", "1"]);
+    let request = "GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = running.ask(request, "World!");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(running.ends_well());
+}
+
+#[test]
 fn echo_sends_back_what_it_gets() {
     let echo = Running::start("echo", &ARGUMENTS);
     assert_eq!(echo.ask("ping", "ping"), "ping");

@@ -18,12 +18,15 @@ pub(crate) fn deadline(now: Instant, timeout: Duration) -> Instant {
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: Cell<Instant>,
+    start: Instant,
 }
 
 impl Clock {
     pub(crate) fn new() -> Clock {
+        let start = Clock::monotonic();
         Clock {
-            now: Cell::new(Clock::monotonic()),
+            now: Cell::new(start),
+            start,
         }
     }
 
@@ -31,6 +34,11 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// The moment at which the shard was made.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
     }
 
     /// Begins a turn.
@@ -45,8 +53,9 @@ impl Clock {
         sim::wall().unwrap_or_else(SystemTime::now)
     }
 
+    /// The moment itself: for what may not wait for the next turn.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn monotonic() -> Instant {
+    pub(super) fn monotonic() -> Instant {
         sim::now().unwrap_or_else(Instant::now)
     }
 }

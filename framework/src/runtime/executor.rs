@@ -2,7 +2,8 @@
 //!
 //! What must hold: a task is polled and dropped on its shard only; waking it from another thread
 //! puts it into the shard's [`WakeQueue`] and rings the doorbell; when the shard ends, every task
-//! is dropped.
+//! is dropped. A task stays in its group, which it carries in its header: whoever wakes it, it
+//! becomes ready there. With one group a turn reads no clock (`groups`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,11 +11,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use async_task::Runnable;
 use slab::Slab;
 
+use super::clock::Clock;
 use super::current;
+use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
+use super::preempt::{Slice, need_preempt};
 use super::shard::Outside;
 use super::woken::Woken;
 
@@ -22,41 +26,84 @@ use super::woken::Woken;
 /// other cannot starve the sockets.
 const TASKS_PER_TURN: usize = 256;
 
+/// A task that is ready, with the group that it belongs to.
+type Runnable = async_task::Runnable<Index>;
+
 /// The tasks of one shard that other threads have woken.
 pub(crate) type WakeQueue = Woken<Runnable>;
 
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
-    ready: RefCell<VecDeque<Runnable>>,
+    /// By group.
+    ready: [RefCell<VecDeque<Runnable>>; GROUPS_MAX],
+    groups: RefCell<Groups>,
+    group_count: Cell<usize>,
+    /// The group of the task that runs.
+    current: Cell<Index>,
+    slice: Slice,
     /// A waker for every task that has not ended, so that all can be dropped with the shard.
     alive: RefCell<Slab<Waker>>,
+    /// How many of them there are, by group.
+    counts: [Cell<usize>; GROUPS_MAX],
+    spawned: Cell<u64>,
     polls: Cell<u64>,
     /// Wakers of those that have given up the rest of the turn.
     yielded: RefCell<VecDeque<Waker>>,
 }
 
 impl Executor {
-    pub(crate) fn new() -> Executor {
-        let ready = RefCell::new(VecDeque::with_capacity(TASKS_PER_TURN));
+    /// Makes an executor without tasks, whose tasks run for `quota` in a turn.
+    pub(crate) fn new(quota: Duration) -> Executor {
+        let ready: [RefCell<_>; GROUPS_MAX] = Default::default();
+        ready[Index::MAIN.place()].replace(VecDeque::with_capacity(TASKS_PER_TURN));
         Executor {
             ready,
+            groups: RefCell::new(Groups::new()),
+            group_count: Cell::new(1),
+            current: Cell::new(Index::MAIN),
+            slice: Slice::new(quota),
             alive: RefCell::new(Slab::new()),
+            counts: Default::default(),
+            spawned: Cell::new(0),
             polls: Cell::new(0),
             yielded: RefCell::default(),
         }
     }
 
-    /// Starts a task; it is polled for the first time in this turn or the next.
+    /// Starts a task in the group of the one that runs; it is polled for the first time in this
+    /// turn or the next.
     pub(crate) fn spawn<F>(&self, outside: &Arc<Outside>, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
     {
+        self.spawn_in(self.current.get(), outside, future)
+    }
+
+    /// Starts a task in this group.
+    pub(super) fn spawn_in<F>(
+        &self,
+        group: Index,
+        outside: &Arc<Outside>,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+    {
         let place = self.alive.borrow_mut().insert(Waker::noop().clone());
-        let future = Registered { place, future };
+        let count = &self.counts[group.place()];
+        count.set(count.get() + 1);
+        self.spawned.set(self.spawned.get() + 1);
+        let future = Registered {
+            place,
+            group,
+            future,
+        };
         let outside = Arc::clone(outside);
         let schedule = move |runnable| schedule(&outside, runnable);
-        let builder = async_task::Builder::new().propagate_panic(true);
-        let (runnable, task) = builder.spawn_local(move |()| future, schedule);
+        let builder = async_task::Builder::new()
+            .propagate_panic(true)
+            .metadata(group);
+        let (runnable, task) = builder.spawn_local(move |_| future, schedule);
         self.alive.borrow_mut()[place] = runnable.waker();
         runnable.schedule();
         Task { task }
@@ -65,15 +112,107 @@ impl Executor {
     /// Runs ready tasks until none is left or the turn's share is used up: first those that this
     /// turn has woken, then those that gave up the rest of the last one.
     #[inline]
-    pub(crate) fn run(&self) {
+    pub(crate) fn run(&self, clock: &Clock) {
         self.resume_yielded();
-        for _ in 0..TASKS_PER_TURN {
-            let Some(runnable) = self.ready.borrow_mut().pop_front() else {
-                return;
-            };
-            self.polls.set(self.polls.get() + 1);
-            runnable.run();
+        Slice::begin_turn();
+        if self.group_count.get() > 1 {
+            return self.run_groups(clock);
         }
+        for _ in 0..TASKS_PER_TURN {
+            if !self.run_one(Index::MAIN) {
+                return;
+            }
+        }
+    }
+
+    /// Runs a task of this group, if one is ready.
+    #[inline]
+    fn run_one(&self, group: Index) -> bool {
+        let Some(runnable) = self.ready[group.place()].borrow_mut().pop_front() else {
+            return false;
+        };
+        self.polls.set(self.polls.get() + 1);
+        runnable.run();
+        true
+    }
+
+    /// Gives slices to groups until none has something to do or the turn's share is used up.
+    #[inline(never)]
+    fn run_groups(&self, clock: &Clock) {
+        let quota = self.slice.quota();
+        let turn_end = clock.now() + quota;
+        let polls_end = self.polls.get() + TASKS_PER_TURN as u64;
+        let mut now = Clock::monotonic();
+        while let Some(group) = self.next_group() {
+            let slice = self.groups.borrow().slice(group, quota);
+            let slice_end = (now + slice).min(turn_end);
+            let polls = self.polls.get();
+            self.run_slice(group, now, slice_end, polls_end);
+            let end = Clock::monotonic();
+            let (ran, polls) = (end - now, self.polls.get() - polls);
+            let violated = end > slice_end + quota / 2;
+            self.groups.borrow_mut().charge(group, ran, polls, violated);
+            now = end;
+            if now >= turn_end || self.polls.get() >= polls_end {
+                break;
+            }
+        }
+    }
+
+    fn next_group(&self) -> Option<Index> {
+        let is_ready = |group: Index| !self.ready[group.place()].borrow().is_empty();
+        self.groups.borrow_mut().choose(is_ready)
+    }
+
+    /// Runs tasks of one group for the time of a slice.
+    fn run_slice(&self, group: Index, now: Instant, end: Instant, polls_end: u64) {
+        self.slice.begin(now, end);
+        self.current.set(group);
+        while self.run_one(group) && self.polls.get() < polls_end && !need_preempt() {}
+        self.current.set(Index::MAIN);
+        self.slice.end();
+    }
+
+    /// The slice that runs.
+    #[inline]
+    pub(super) fn slice(&self) -> &Slice {
+        &self.slice
+    }
+
+    /// Adds a group.
+    pub(super) fn add_group(&self, name: String, shares: u32) -> Index {
+        let mut groups = self.groups.borrow_mut();
+        let index = groups.add(name, shares);
+        self.group_count.set(groups.count());
+        index
+    }
+
+    /// The group of the task that runs.
+    pub(super) fn current_group(&self) -> Index {
+        self.current.get()
+    }
+
+    /// How many groups there are.
+    pub(super) fn group_count(&self) -> usize {
+        self.group_count.get()
+    }
+
+    /// Gives a group other shares.
+    pub(super) fn set_shares(&self, group: Index, shares: u32) {
+        self.groups.borrow_mut().set_shares(group, shares);
+    }
+
+    /// The books of a group.
+    pub(super) fn group_stats(&self, group: Index) -> GroupStats {
+        let groups = self.groups.borrow();
+        let mut stats = groups.stats(group);
+        if group == Index::MAIN {
+            // While it is alone nobody enters it in the books.
+            stats.polls = self.polls.get() - groups.polls_beside_main();
+        }
+        stats.tasks = self.counts[group.place()].get();
+        stats.ready = self.ready[group.place()].borrow().len();
+        stats
     }
 
     /// Wakes in the next turn, after what its completions, messages and timers wake.
@@ -94,12 +233,19 @@ impl Executor {
     /// Whether a task is ready, now or in the next turn.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.borrow().is_empty() || !self.yielded.borrow().is_empty()
+        let count = self.group_count.get();
+        let mut ready = self.ready[..count].iter();
+        ready.any(|ready| !ready.borrow().is_empty()) || !self.yielded.borrow().is_empty()
     }
 
     /// How many tasks have not ended.
     pub(crate) fn task_count(&self) -> usize {
         self.alive.borrow().len()
+    }
+
+    /// How many tasks were started.
+    pub(crate) fn spawn_count(&self) -> u64 {
+        self.spawned.get()
     }
 
     /// How many times a task was polled.
@@ -116,23 +262,26 @@ impl Executor {
             self.resume_yielded();
             self.collect(woken);
             // Taken out one by one: what is dropped may start tasks of its own.
-            loop {
-                let next = self.ready.borrow_mut().pop_front();
-                let Some(runnable) = next else { break };
-                drop(runnable);
+            for ready in &self.ready {
+                loop {
+                    let next = ready.borrow_mut().pop_front();
+                    let Some(runnable) = next else { break };
+                    drop(runnable);
+                }
             }
         }
     }
 
     #[inline]
     fn push(&self, runnable: Runnable) {
-        self.ready.borrow_mut().push_back(runnable);
+        let group = *runnable.metadata();
+        self.ready[group.place()].borrow_mut().push_back(runnable);
     }
 
     /// Takes in what other threads have woken.
     pub(crate) fn collect(&self, woken: &WakeQueue) {
         if woken.is_waiting() {
-            self.ready.borrow_mut().extend(woken.take());
+            woken.take().into_iter().for_each(|it| self.push(it));
         }
     }
 }
@@ -153,23 +302,27 @@ pin_project_lite::pin_project! {
     /// A future that leaves the register when it is dropped.
     struct Registered<F> {
         place: usize,
+        group: Index,
         #[pin]
         future: F,
     }
 
     impl<F> PinnedDrop for Registered<F> {
         fn drop(this: Pin<&mut Self>) {
-            leave(this.place);
+            leave(this.place, this.group);
         }
     }
 }
 
 /// Takes a task that has ended out of the register.
-fn leave(place: usize) {
+fn leave(place: usize, group: Index) {
     current::try_with(|shard| {
-        let alive = shard.map(|shard| &shard.executor.alive);
+        let Some(shard) = shard else { return };
+        let executor = &shard.executor;
+        let count = &executor.counts[group.place()];
+        count.set(count.get() - 1);
         // `clear` has emptied the register before it drops the tasks.
-        let waker = alive.and_then(|alive| alive.borrow_mut().try_remove(place));
+        let waker = executor.alive.borrow_mut().try_remove(place);
         drop(waker);
     });
 }
@@ -191,7 +344,7 @@ impl<F: Future> Future for Registered<F> {
 #[must_use = "dropping a task cancels it; call `.detach()` to let it run"]
 #[derive(Debug)]
 pub struct Task<T> {
-    task: async_task::Task<T>,
+    task: async_task::Task<T, Index>,
 }
 
 impl<T> Task<T> {

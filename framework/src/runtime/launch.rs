@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use super::choice::DriverChoice;
 use super::current;
@@ -25,12 +26,14 @@ use super::mesh::Mesh;
 use super::placement::{Placement, ShardId};
 use super::reactor;
 use super::shard::{Outside, Shard};
+use super::stall::{Stalls, Watch};
 use super::trial;
 use super::uring::Uring;
 use super::uring_options::UringOptions;
 use crate::error::{Error, Result};
 use crate::sys::cpu;
 use crate::sys::limit::{self, is_out_of_descriptors};
+use crate::sys::snapshot;
 
 /// What a shard does that has nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +56,11 @@ pub struct Config {
     pub uring: UringOptions,
     /// What a shard does that has nothing to do.
     pub idle: Idle,
+    /// How long the tasks of a turn may run before the driver has its turn, as far as they ask for
+    /// it. Default: 0.5 ms.
+    pub task_quota: Duration,
+    /// What is done about tasks that keep a shard to themselves.
+    pub stalls: Stalls,
     /// Whether to print to standard error what the kernel can do and what was chosen.
     pub verbose: bool,
 }
@@ -65,6 +73,8 @@ impl Config {
             driver: DriverChoice::Auto,
             uring: UringOptions::default(),
             idle: Idle::Sleep,
+            task_quota: Duration::from_micros(500),
+            stalls: Stalls::default(),
             verbose: false,
         }
     }
@@ -240,6 +250,9 @@ where
             // So that the caller notices when a shard has ended without a word.
             drop(started);
             told.recv().ok()?;
+            // What is told on this thread from here on carries the shard's number.
+            let _span = tracing::info_span!("shard", %id).entered();
+            tracing::debug!("the shard starts");
             let idle = config.idle;
             Some(match host {
                 None => live(shard, &together, idle, || main(id)),
@@ -256,12 +269,17 @@ where
     let ready = starts.iter().collect::<std::result::Result<Vec<()>, _>>();
     // All have started and are told so, or every `go` is dropped, which ends those that have.
     let all = ready.as_ref().is_ok_and(|ready| ready.len() == count);
+    let watch = all
+        .then(|| Watch::start(&config.stalls, &together.outside))
+        .transpose();
+    let all = all && watch.is_ok();
     for go in gos.into_iter().filter(|_| all) {
         go.send(())
             .expect("a shard that has started waits for this");
     }
     let ended: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
     ready?;
+    drop(watch?);
     Ok(ended.into_iter().filter_map(result_of).collect())
 }
 
@@ -287,7 +305,10 @@ fn start(
     {
         return Err(Error::config(format!("cannot pin shard {id} to CPU {cpu}")).into());
     }
-    let bell = &together.outside[id.index()].bell;
+    let Outside { bell, pulse, .. } = &*together.outside[id.index()];
+    if config.stalls.threshold.is_some() {
+        pulse.live_on(snapshot::arm());
+    }
     let mut driver = make(id, config, bell).map_err(|error| Failure::Driver(id, error))?;
     let host = driver.take_host();
     if config.verbose {
@@ -297,7 +318,7 @@ fn start(
             driver.describe()
         );
     }
-    let shard = Shard::new(id, Arc::clone(&together.outside), mesh, driver);
+    let shard = Shard::new(id, config, Arc::clone(&together.outside), mesh, driver);
     Ok((shard, host))
 }
 

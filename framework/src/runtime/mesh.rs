@@ -7,7 +7,7 @@
 //! has gone still runs and comes back.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -64,6 +64,29 @@ struct Link {
 pub(crate) struct Mesh {
     /// By shard; `None` at the shard's own place.
     links: RefCell<Vec<Option<Link>>>,
+    /// What was counted so far; what is at the moment is looked up when asked for.
+    counts: Cell<MeshStats>,
+}
+
+/// What a shard has exchanged with the others, and what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeshStats {
+    /// Messages sent: calls to others, and answers to theirs.
+    pub sent: u64,
+    /// Messages that came in.
+    pub received: u64,
+    /// Batches in which they were sent: at most one for each shard in a turn.
+    pub batches: u64,
+    /// Doorbells rung: of shards that slept.
+    pub doorbells: u64,
+    /// Batches that found a queue full, so that a part had to wait.
+    pub full: u64,
+    /// Messages that wait for room at this moment.
+    pub queued: usize,
+    /// Calls to other shards that are away.
+    pub calls: usize,
+    /// Callers that wait until they may send.
+    pub waiting: usize,
 }
 
 impl Mesh {
@@ -94,6 +117,7 @@ impl Mesh {
             let links = ends.into_iter().map(link).collect();
             Mesh {
                 links: RefCell::new(links),
+                counts: Cell::default(),
             }
         };
         ends.into_iter().map(mesh).collect()
@@ -117,12 +141,31 @@ impl Mesh {
             .any(|link| !link.outbox.is_empty())
     }
 
+    /// The books.
+    pub(super) fn stats(&self) -> MeshStats {
+        let links = self.links.borrow();
+        let links = || links.iter().flatten();
+        MeshStats {
+            queued: links().map(|link| link.outbox.len()).sum(),
+            calls: links().map(|link| link.calls.len()).sum(),
+            waiting: links().map(|link| link.waiting.len()).sum(),
+            ..self.counts.get()
+        }
+    }
+
+    fn count(&self, count: impl FnOnce(&mut MeshStats)) {
+        let mut counts = self.counts.get();
+        count(&mut counts);
+        self.counts.set(counts);
+    }
+
     /// Runs what has come from other shards, at most one queue's worth from each.
     pub(crate) fn receive(&self) {
         let count = self.links.borrow().len();
         for from in 0..count {
             for _ in 0..QUEUE_LEN {
                 let Some(message) = self.pop(from) else { break };
+                self.count(|counts| counts.received += 1);
                 self.accept(from, message);
             }
         }
@@ -170,15 +213,22 @@ impl Mesh {
         Some(errand)
     }
 
-    /// Sends what this turn has queued. Calls `ring` for each shard that must be woken.
+    /// Sends what this turn has queued. Calls `ring` for each shard that has got something; that
+    /// tells whether it had to be woken.
     #[inline]
-    pub(crate) fn send(&self, mut ring: impl FnMut(usize)) {
+    pub(crate) fn send(&self, mut ring: impl FnMut(usize) -> bool) {
         for (to, link) in self.links.borrow_mut().iter_mut().enumerate() {
             if let Some(link) = link
                 && !link.outbox.is_empty()
-                && link.flush()
             {
-                ring(to);
+                let sent = link.flush();
+                let rung = sent > 0 && ring(to);
+                self.count(|counts| {
+                    counts.sent += sent as u64;
+                    counts.batches += u64::from(sent > 0);
+                    counts.full += u64::from(!link.outbox.is_empty());
+                    counts.doorbells += u64::from(rung);
+                });
             }
         }
     }
@@ -282,8 +332,8 @@ impl Mesh {
 }
 
 impl Link {
-    /// Moves the outbox into the queue. Tells whether anything was moved.
-    fn flush(&mut self) -> bool {
+    /// Moves the outbox into the queue. Tells how many messages were moved.
+    fn flush(&mut self) -> usize {
         let before = self.outbox.len();
         while let Some(message) = self.outbox.pop_front() {
             if let Err(rtrb::PushError::Full(message)) = self.to.push(message) {
@@ -291,7 +341,7 @@ impl Link {
                 break;
             }
         }
-        self.outbox.len() < before
+        before - self.outbox.len()
     }
 
     /// A place has become free: the caller that has waited longest is to be woken, when the links

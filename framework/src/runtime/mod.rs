@@ -3,6 +3,7 @@
 //! Start them with [`run_on_all_shards`]. Everything else here is called on a shard.
 //!
 #![doc = include_str!("../../docs/manual/drivers.md")]
+#![doc = include_str!("../../docs/manual/groups.md")]
 
 mod atomic;
 mod choice;
@@ -13,6 +14,7 @@ mod driver;
 mod epoll;
 mod executor;
 mod fallback;
+mod groups;
 mod hosted;
 mod io;
 mod launch;
@@ -20,12 +22,15 @@ mod mesh;
 mod op;
 mod parked;
 mod placement;
+mod preempt;
+mod pulse;
 mod reactor;
 mod shard;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 mod sleep;
 mod socket;
+mod stall;
 mod stats;
 mod timer;
 mod trial;
@@ -39,9 +44,13 @@ pub use current::{
     current_shard, driver_features, driver_name, now, pool, shard_count, spawn, wall_clock,
 };
 pub use executor::Task;
+pub use groups::{GROUPS_MAX, Group, GroupStats, SHARES_MAX};
 pub use launch::{Config, Idle, run_on_all_shards};
+pub use mesh::MeshStats;
 pub use placement::{Placement, ShardId};
+pub use preempt::{need_preempt, yield_if_needed};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, within, yield_now};
+pub use stall::{Stall, Stalls, Tell};
 pub use stats::{Stats, stats};
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 

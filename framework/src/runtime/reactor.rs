@@ -1,8 +1,9 @@
 //! The reactor: one turn of a shard, as a step that returns what to wait for.
 //!
 //! A turn reaps completions, fires timers, runs messages and tasks, and sends messages. It never
-//! blocks: who waits is the driver (here), a simulator (by moving its clock) or a host runtime.
-//! There is one system call per turn, the driver's `enter`, which also starts what was queued.
+//! blocks: who waits is the driver (here), a simulator (by moving its clock) or a host runtime. A
+//! watcher sees how long a turn lasts (`stall`). There is one system call per turn, the driver's
+//! `enter`, which also starts what was queued.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ const CONGESTED_WAIT: Duration = Duration::from_micros(50);
 /// One turn: does everything that is ready, and tells what to wait for.
 pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
     current::enter(shard, || {
+        shard.outside.pulse.beat();
         shard.clock.advance();
         let mut batch = shard.batch.borrow_mut();
         shard
@@ -35,18 +37,21 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             let mut timers = shard.timers.borrow_mut();
             timers.advance(shard.clock.now(), |waker| wakers.due.push(waker));
         });
-        shard.executor.run();
+        shard.executor.run(&shard.clock);
         shard.mesh.send(|to| {
             let bell = &shard.all[to].bell;
-            if bell.must_ring() {
+            let must_ring = bell.must_ring();
+            if must_ring {
                 shard.io.borrow_mut().driver.ring_bell(bell);
             }
+            must_ring
         });
         wake_all(shard, |wakers| {
             let mut io = shard.io.borrow_mut();
             io.settle(&mut shard.batch.borrow_mut());
             io.take_wakers(wakers);
         });
+        shard.outside.pulse.beat();
         wait(shard)
     })
 }

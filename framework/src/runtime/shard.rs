@@ -11,9 +11,11 @@ use super::doorbell::Doorbell;
 use super::driver::Driver;
 use super::executor::{Executor, WakeQueue};
 use super::io::Io;
+use super::launch::Config;
 use super::mesh::Mesh;
 use super::op::Completion;
 use super::placement::ShardId;
+use super::pulse::Pulse;
 use super::socket::Wakers;
 use super::timer::Wheel;
 use crate::mem::Pool;
@@ -22,6 +24,7 @@ use crate::mem::Pool;
 pub(crate) struct Outside {
     pub(crate) bell: Doorbell,
     pub(crate) woken: WakeQueue,
+    pub(super) pulse: Pulse,
 }
 
 impl Outside {
@@ -29,6 +32,7 @@ impl Outside {
         Ok(Outside {
             bell: Doorbell::new()?,
             woken: WakeQueue::new(),
+            pulse: Pulse::default(),
         })
     }
 }
@@ -53,7 +57,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(id: ShardId, all: Arc<[Arc<Outside>]>, mesh: Mesh, driver: Driver) -> Shard {
+    pub(crate) fn new(
+        id: ShardId,
+        config: &Config,
+        all: Arc<[Arc<Outside>]>,
+        mesh: Mesh,
+        driver: Driver,
+    ) -> Shard {
         let clock = Clock::new();
         let timers = RefCell::new(Wheel::new(clock.now()));
         Shard {
@@ -62,7 +72,7 @@ impl Shard {
             all,
             clock,
             pool: Pool::new(),
-            executor: Executor::new(),
+            executor: Executor::new(config.task_quota),
             timers,
             io: RefCell::new(Io::new(driver)),
             mesh,

@@ -87,6 +87,10 @@ pub(crate) struct Counters {
     pub(crate) starved: u64,
     /// Receives into memory of their own, after some that ended so.
     pub(crate) unbuffered: u64,
+    /// Enters that were refused because completions did not fit.
+    pub(crate) overflows: u64,
+    /// Submissions that found the queue full.
+    pub(crate) waits: u64,
     /// Completions of operations that had ended: 0, or there is a bug.
     pub(crate) stray: u64,
 }
@@ -151,7 +155,12 @@ impl Uring {
 
     /// What was counted so far.
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
+        let (overflows, waits) = self.ring.overflows_and_waits();
+        Counters {
+            overflows,
+            waits,
+            ..self.counters
+        }
     }
 
     /// How many operations are in flight.

@@ -172,6 +172,7 @@ impl Server {
             Signals::none()
         };
         let (driver, uring, idle) = (config.driver, config.uring, config.idle);
+        let (task_quota, stalls) = (config.task_quota, config.stalls.clone());
         let verbose = config.verbose;
         let plan = Arc::new(Plan::new(listeners, stopped, config, placement.clone())?);
         let runtime = runtime::Config {
@@ -179,6 +180,8 @@ impl Server {
             driver,
             uring,
             idle,
+            task_quota,
+            stalls,
             verbose,
         };
         let ended = run_on_all_shards(&runtime, move |shard| {

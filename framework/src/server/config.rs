@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::balance::Accept;
 use crate::http::{HeaderValue, Limits};
-use crate::runtime::{DriverChoice, Idle, Placement, UringOptions};
+use crate::runtime::{DriverChoice, Idle, Placement, Stalls, UringOptions};
 use crate::sys::limit;
 
 /// Descriptors kept free for everything that is not a connection: rings, listeners, files.
@@ -25,6 +25,12 @@ pub struct Config {
     pub uring: UringOptions,
     /// What a shard does that has nothing to do. Default: it sleeps.
     pub idle: Idle,
+    /// How long the tasks of a turn may run before the sockets have theirs, as far as they ask for
+    /// it: see [`need_preempt`](crate::runtime::need_preempt). Default: 0.5 ms.
+    pub task_quota: Duration,
+    /// What is done about handlers that keep a shard to themselves. By default they are reported
+    /// after 25 ms, five times a minute, and the process aborts when one has for 2 s.
+    pub stalls: Stalls,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
     /// How many connections are open at once, over all shards; each shard takes its part. One
@@ -59,6 +65,8 @@ impl Default for Config {
             accept: Accept::default(),
             uring: UringOptions::default(),
             idle: Idle::default(),
+            task_quota: Duration::from_micros(500),
+            stalls: Stalls::default(),
             server_name: Some(HeaderValue::from_static("sunstar")),
             connections_max: default_connections_max(),
             grace: Duration::from_secs(10),

@@ -4,12 +4,15 @@
 //! bytes between one stream and one protocol connection and calls the [`Service`] of its shard.
 //!
 //! [`Service`]: crate::Service
+#![doc = include_str!("../../docs/manual/metrics.md")]
+#![doc = include_str!("../../docs/manual/bare_metal.md")]
 
 mod accept;
 mod balance;
 mod builder;
 mod config;
 mod counters;
+mod metrics;
 mod refuse;
 mod session;
 mod shutdown;
@@ -19,3 +22,4 @@ pub use balance::{Accept, max_to_mean};
 pub use builder::{Server, Stopper};
 pub use config::Config;
 pub use counters::{Counters, End};
+pub use metrics::{metrics, metrics_format, write_metrics};

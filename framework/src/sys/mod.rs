@@ -5,6 +5,7 @@ pub(crate) mod cpu;
 pub(crate) mod epoll;
 pub(crate) mod event;
 pub(crate) mod file;
+pub(crate) mod frames;
 pub(crate) mod host;
 pub(crate) mod immediate;
 pub(crate) mod limit;
@@ -15,4 +16,6 @@ pub(crate) mod sim;
 #[cfg(not(feature = "sim"))]
 #[path = "no_sim.rs"]
 pub(crate) mod sim;
+pub(crate) mod snapshot;
 pub(crate) mod socket;
+pub(crate) mod thread;

@@ -106,6 +106,10 @@ pub(crate) struct Ring {
     /// Submissions that found the queue full while the kernel took no more, oldest first. So no
     /// operation is ever refused: neither a cancellation nor a close needs entries of its own.
     waiting: VecDeque<Entry>,
+    /// How many have found it full so far.
+    waits: u64,
+    /// Enters that the kernel refused until completions were reaped.
+    overflows: u64,
     restricted: bool,
     submitter: bool,
     /// The ring's number among this thread's registered rings.
@@ -155,6 +159,8 @@ impl Ring {
             queues: ring,
             entries,
             waiting: VecDeque::new(),
+            waits: 0,
+            overflows: 0,
             restricted,
             submitter: setup.submitter,
             registered: None,
@@ -216,6 +222,12 @@ impl Ring {
         able
     }
 
+    /// Enters that were refused until completions were reaped, and submissions that found the queue
+    /// full.
+    pub(crate) fn overflows_and_waits(&self) -> (u64, u64) {
+        (self.overflows, self.waits)
+    }
+
     /// How many submissions fit.
     pub(crate) fn entries(&self) -> u32 {
         self.entries
@@ -251,6 +263,7 @@ impl Ring {
         // SAFETY: the caller keeps the entry's memory alive.
         if !self.waiting.is_empty() || unsafe { self.queues.submission().push(entry) }.is_err() {
             self.waiting.push_back(entry.clone());
+            self.waits += 1;
             self.hand_over();
         }
     }
@@ -304,6 +317,7 @@ impl Ring {
             }
         };
         if let Err(error) = result {
+            self.overflows += u64::from(error.raw_os_error() == Some(libc::EBUSY));
             Ring::survive(&error);
         }
     }

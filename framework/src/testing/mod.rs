@@ -11,4 +11,4 @@ mod simulation;
 
 pub use crate::sys::sim::{Mishaps, Seed};
 pub use peer::{Peer, now, sleep, within};
-pub use simulation::{Report, Simulation};
+pub use simulation::{Report, Simulation, spend};

@@ -137,3 +137,11 @@ impl Simulation {
         (result, report)
     }
 }
+
+/// Lets simulated time pass, as a computation does that a task is busy with.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn spend(time: Duration) {
+    sim::with(|kernel| kernel.pass(time));
+}

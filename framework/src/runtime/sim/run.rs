@@ -107,7 +107,7 @@ where
         let id = ShardId::of(index);
         let driver = Sim::new(&outside[index].bell);
         let ring = driver.ring();
-        let shard = Shard::new(id, Arc::clone(&outside), mesh, Driver::Sim(driver));
+        let shard = Shard::new(id, config, Arc::clone(&outside), mesh, Driver::Sim(driver));
         let shard = Rc::new(shard);
         let main = current::enter(&shard, || shard.executor.spawn(&shard.outside, main(id)));
         Lane {

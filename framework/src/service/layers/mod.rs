@@ -8,6 +8,7 @@ mod compression;
 mod concurrency_limit;
 mod content_limit;
 mod cors;
+mod in_group;
 mod request_id;
 mod timeout;
 
@@ -18,5 +19,6 @@ pub use compression::Compression;
 pub use concurrency_limit::ConcurrencyLimit;
 pub use content_limit::ContentLimit;
 pub use cors::Cors;
+pub use in_group::InGroup;
 pub use request_id::RequestId;
 pub use timeout::Timeout;

@@ -1,0 +1,175 @@
+//! [`need_preempt`] and [`yield_if_needed`]: where a long task asks whether others wait.
+//!
+//! What must hold: asking costs a load and a store; the clock is read only when a count of calls
+//! has run down. The count is made anew at each reading, from how far apart the calls were, so that
+//! the next reading comes within an eighth of what is left; it starts at one and at most doubles,
+//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::clock::Clock;
+use super::{current, yield_now};
+
+/// Calls between two readings of the clock at most: a reading of 25 ns makes 0.4 ns of each.
+const CALLS_MAX: u32 = 64;
+/// The part of what is left of a slice after which the clock is read again.
+const LOOK_PART: u32 = 8;
+
+thread_local! {
+    /// How many calls are left until the clock is read. One for all shards of a simulation: each
+    /// turn begins with none.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// When the running slice ends, and how often its tasks have asked.
+#[derive(Debug)]
+pub(super) struct Slice {
+    quota: Duration,
+    /// `None` for a slice that is the whole turn.
+    end: Cell<Option<Instant>>,
+    looked: Cell<Option<Instant>>,
+    calls: Cell<u32>,
+}
+
+impl Slice {
+    pub(super) fn new(quota: Duration) -> Slice {
+        Slice {
+            quota,
+            end: Cell::new(None),
+            looked: Cell::new(None),
+            calls: Cell::new(0),
+        }
+    }
+
+    /// How long the tasks of a turn may run.
+    pub(super) fn quota(&self) -> Duration {
+        self.quota
+    }
+
+    /// Begins a turn, whose only slice lasts for the quota unless others are begun in it.
+    #[inline]
+    pub(super) fn begin_turn() {
+        CALLS.set(0);
+    }
+
+    /// Begins a slice that ends at `end`.
+    pub(super) fn begin(&self, now: Instant, end: Instant) {
+        CALLS.set(0);
+        self.end.set(Some(end));
+        self.looked.set(Some(now));
+        self.calls.set(0);
+    }
+
+    /// The turn has no slice any more.
+    pub(super) fn end(&self) {
+        self.end.set(None);
+    }
+
+    /// Reads the clock: whether the slice is over.
+    #[cold]
+    fn look(&self, turn: Instant) -> bool {
+        let now = Clock::monotonic();
+        let end = self.end.get().unwrap_or(turn + self.quota);
+        // What an earlier turn has left says nothing about this one.
+        let looked = self.looked.replace(Some(now)).filter(|then| *then >= turn);
+        let left = end.saturating_duration_since(now);
+        if left.is_zero() {
+            return true;
+        }
+        let calls = if looked.is_some() {
+            self.calls.get()
+        } else {
+            0
+        };
+        let since = now.saturating_duration_since(looked.unwrap_or(turn));
+        let next = next_look(left, since, calls);
+        self.calls.set(next);
+        CALLS.set(next - 1);
+        false
+    }
+}
+
+/// After how many calls to read the clock again, when `calls` of them took `since`.
+fn next_look(left: Duration, since: Duration, calls: u32) -> u32 {
+    let wanted = u128::from(calls) * (left / LOOK_PART).as_nanos();
+    let wanted = wanted / since.as_nanos().max(1);
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    wanted.min(calls * 2).clamp(1, CALLS_MAX)
+}
+
+/// Whether the running task has used up its slice, so that it should let others run: by
+/// [`yield_if_needed`], or by returning. As cheap as a load: ask once in a few hundred nanoseconds
+/// of work.
+///
+/// A slice is the task quota ([`Config::task_quota`](super::Config::task_quota)), or a part of it:
+/// see [`Group`](super::Group). `false` outside of every shard.
+#[inline]
+pub fn need_preempt() -> bool {
+    let calls = CALLS.get();
+    if calls == 0 {
+        return look();
+    }
+    CALLS.set(calls - 1);
+    false
+}
+
+#[cold]
+#[inline(never)]
+fn look() -> bool {
+    current::try_with(|shard| {
+        shard.is_some_and(|shard| shard.executor.slice().look(shard.clock.now()))
+    })
+}
+
+/// Gives up the rest of the turn if the running task has used up its slice; else goes on at once.
+///
+/// # Cancel safety
+/// Dropping it does nothing.
+///
+/// # Examples
+/// ```
+/// use sunstar::runtime::{Config, Placement, run_on_all_shards, yield_if_needed};
+///
+/// async fn sum(numbers: &[u64]) -> u64 {
+///     let mut sum = 0;
+///     for hundred in numbers.chunks(100) {
+///         sum += hundred.iter().sum::<u64>();
+///         yield_if_needed().await;
+///     }
+///     sum
+/// }
+///
+/// let main = |_| async { sum(&(0..10_000).collect::<Vec<_>>()).await };
+/// assert_eq!(run_on_all_shards(&Config::new(Placement::unpinned(1)), main)?, [49_995_000]);
+/// # Ok::<(), sunstar::Error>(())
+/// ```
+#[inline]
+pub async fn yield_if_needed() {
+    if need_preempt() {
+        yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    #[test]
+    fn calls_that_are_close_together_are_counted_and_those_far_apart_are_not() {
+        assert_eq!(next_look(400 * US, Duration::ZERO, 0), 1);
+        assert_eq!(next_look(400 * US, Duration::ZERO, 1), 2);
+        assert_eq!(next_look(400 * US, Duration::from_nanos(64), 32), 64);
+        assert_eq!(next_look(400 * US, Duration::from_nanos(64), 64), 64);
+        assert_eq!(next_look(400 * US, 50 * US, 1), 1);
+        assert_eq!(next_look(400 * US, 640 * US, 64), 5);
+        assert_eq!(next_look(US, 64 * US, 64), 1);
+    }
+
+    #[test]
+    fn outside_of_every_shard_nobody_has_to_yield() {
+        assert!(!need_preempt());
+    }
+}
