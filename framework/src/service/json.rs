@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{FromRequest, IntoResponse, Rejection, Request, Response};
-use crate::http::{HeaderValue, StatusCode, header};
+use crate::http::{FixedFields, StatusCode, header};
 use crate::mem::Pool;
 use crate::sharded::Sharded;
 
@@ -62,7 +62,7 @@ impl<V: Serialize> IntoResponse for Json<V> {
         let mut content = pool.buffer(USUAL_LEN);
         match serde_json::to_writer(&mut content, &self.0) {
             Ok(()) => Response::of(
-                const { HeaderValue::from_static("application/json") },
+                const { FixedFields::new("content-type: application/json\r\n") },
                 content.freeze(),
             ),
             Err(error) => {

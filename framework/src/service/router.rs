@@ -277,9 +277,15 @@ impl<T: 'static> Router<T> {
     /// Finds the route for the path of `request` and notes the parameters in it.
     #[inline]
     fn find(&self, request: &mut Request) -> Option<&Route<T>> {
-        if let Some(found) = self.literals.find(request.head().path_bytes()) {
-            return Some(&self.routes[found]);
+        match self.literals.find(request.head().path_bytes()) {
+            Some(found) => Some(&self.routes[found]),
+            None => self.find_pattern(request),
         }
+    }
+
+    /// Kept out of line: a path without parameters must not pay for the room that they need.
+    #[inline(never)]
+    fn find_pattern(&self, request: &mut Request) -> Option<&Route<T>> {
         let path = request.path();
         let found = self.patterns.at(path).ok()?;
         let values = found.params.iter().map(|(_, value)| span(path, value));

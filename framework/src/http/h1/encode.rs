@@ -52,7 +52,7 @@ pub(super) fn head(
     if fields.has_framing() {
         other_fields(out, fields, length);
     } else {
-        out.extend_from_slice(fields.lines());
+        out.extend_from_parts(fields.lines());
     }
     match length {
         LengthField::Omitted | LengthField::AsGiven => {}
@@ -81,12 +81,14 @@ pub(super) fn whole(out: &mut BufMut, fields: &Fields, content: &[u8], standing:
         !fields.has_framing(),
         "the general way looks at each of them"
     );
+    let [fixed, others] = fields.lines();
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(content.len()).as_bytes();
     out.extend_from_parts([
         b"HTTP/1.1 200 OK\r\n",
         standing,
-        fields.lines(),
+        fixed,
+        others,
         b"Content-Length: ",
         digits,
         b"\r\n\r\n",
