@@ -43,7 +43,8 @@ pub struct Limits {
     /// connection wants no input.
     pub pipelined_len_max: usize,
     /// How much output may wait before the next request is taken up, or the next piece of a stream:
-    /// 128 KiB here and as much with the kernel's part of the connection, together 256 KiB.
+    /// 128 KiB here. The kernel takes as much of what the peer has no room for
+    /// (`TCP_NOTSENT_LOWAT`, tcp(7)), together 256 KiB.
     pub output_len_max: usize,
     /// How many requests a connection may send: no limit, since each leaves nothing behind. The
     /// answer to the last one says `Connection: close`.

@@ -16,6 +16,9 @@ use super::{immediate, sim};
 /// it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// How much of what the peer has no room for the kernel may hold: without a bound it takes up to
+/// `tcp_wmem`'s, 4 MiB, of each peer that does not read.
+const UNSENT_IN_KERNEL_MAX: u32 = 128 * 1024;
 /// The longest time that the kernel takes for `TCP_USER_TIMEOUT`, some 24 days.
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -113,7 +116,8 @@ impl From<OwnedFd> for Descriptor {
 
 /// Opens a listening socket that shares its port with those of the other shards (`SO_REUSEPORT`).
 ///
-/// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
+/// Accepted sockets inherit `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` from it, which saves system calls
+/// for each of them.
 /// The write timeout, if there is one, is inherited too, when a connection is established, which
 /// may be long before anybody accepts it; and it holds behind the close as well.
 /// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
@@ -126,6 +130,7 @@ pub(crate) fn listen(
     }
     let socket = bind(address, true)?;
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX)?;
     if write_timeout.is_some() {
         bound_writes(&socket, write_timeout)?;
     }
@@ -254,6 +259,7 @@ mod tests {
             Descriptor::Kernel(listener) => {
                 let (accepted, _) = Socket::from(listener).accept().unwrap();
                 assert!(accepted.tcp_nodelay().unwrap());
+                assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT_IN_KERNEL_MAX);
                 assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(timeout));
             }
             Descriptor::Simulated(_) => unreachable!("no simulation is installed"),
