@@ -1,75 +1,65 @@
-// Streams content up to an echoing server with Java's HttpClient and back, sized and chunked;
-// compares SHA-256. Usage: java Stream.java URL [MIB]
+// Fetches content from the example `bulk` with Java's HttpClient, sized and in chunks, and sends it
+// back both ways; the server compares. Usage: java Bulk.java URL [MIB]
 
-import java.io.InputStream;
+import java.io.OutputStream;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
-import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
-import java.security.DigestInputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestOutputStream;
 import java.security.MessageDigest;
-import java.util.Random;
+import java.util.HexFormat;
 
-public class Stream {
+public class Bulk {
     static final HttpClient CLIENT =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
-    /** So many bytes by chance, the same each time. */
-    static class Source extends InputStream {
-        final Random random = new Random(1);
-        long left;
-
-        Source(long len) {
-            left = len;
-        }
-
-        @Override
-        public int read() {
-            return left-- > 0 ? random.nextInt(256) : -1;
-        }
-
-        @Override
-        public int read(byte[] into, int start, int len) {
-            if (left == 0) {
-                return -1;
-            }
-            byte[] piece = new byte[(int) Math.min(left, len)];
-            random.nextBytes(piece);
-            System.arraycopy(piece, 0, into, start, piece.length);
-            left -= piece.length;
-            return piece.length;
+    static void expect(boolean holds, String otherwise) {
+        if (!holds) {
+            System.err.println(otherwise);
+            System.exit(1);
         }
     }
 
-    /** Sends so many bytes and tells whether the same came back. */
-    static boolean echo(URI url, long len, boolean isSized) throws Exception {
-        MessageDigest sent = MessageDigest.getInstance("SHA-256");
-        MessageDigest received = MessageDigest.getInstance("SHA-256");
-        InputStream source = new DigestInputStream(new Source(len), sent);
-        BodyPublisher body = BodyPublishers.ofInputStream(() -> source);
-        if (isSized) {
-            body = BodyPublishers.fromPublisher(body, len);
-        }
+    /** Fetches into a file, and tells the SHA-256 of what came. */
+    static String fetch(String url, boolean isSized, long len, Path into) throws Exception {
         var answer = CLIENT.send(
-                HttpRequest.newBuilder(url).POST(body).build(), BodyHandlers.ofInputStream());
-        try (var content = new DigestInputStream(answer.body(), received)) {
-            content.transferTo(java.io.OutputStream.nullOutputStream());
+                HttpRequest.newBuilder(URI.create(url)).build(), BodyHandlers.ofInputStream());
+        expect(answer.statusCode() == 200, url + ": " + answer.statusCode());
+        var length = answer.headers().firstValueAsLong("Content-Length");
+        expect(length.isPresent() == isSized, url + ": length " + length);
+        var digest = MessageDigest.getInstance("SHA-256");
+        try (OutputStream file = new DigestOutputStream(Files.newOutputStream(into), digest)) {
+            expect(answer.body().transferTo(file) == len, url + ": another length");
         }
-        boolean isEqual = MessageDigest.isEqual(sent.digest(), received.digest());
-        return answer.statusCode() == 200 && isEqual;
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    static String send(String url, boolean isSized, Path from) throws Exception {
+        var file = BodyPublishers.ofFile(from);
+        // What tells no length goes in chunks.
+        var body = isSized ? file : BodyPublishers.fromPublisher(file);
+        var request = HttpRequest.newBuilder(URI.create(url)).POST(body).build();
+        return CLIENT.send(request, BodyHandlers.ofString()).body().strip();
     }
 
     public static void main(String[] arguments) throws Exception {
+        String url = arguments[0];
         long mib = arguments.length > 1 ? Long.parseLong(arguments[1]) : 8;
+        long len = mib << 20;
+        Path file = Files.createTempFile("bulk", null);
+        file.toFile().deleteOnExit();
+        String sized = fetch(url + len, true, len, file);
+        String chunked = fetch(url + len + "/chunked", false, len, file);
+        expect(sized.equals(chunked), "sized " + sized + ", chunked " + chunked);
         for (boolean isSized : new boolean[] {true, false}) {
-            if (!echo(URI.create(arguments[0]), mib << 20, isSized)) {
-                System.err.println("sized " + isSized + ": what came back is not what was sent");
-                System.exit(1);
-            }
+            String said = send(url, isSized, file);
+            expect(said.equals(len + " bytes, equal"), "sized " + isSized + ": " + said);
         }
-        System.out.println(mib + " MiB up and down, sized and chunked: equal");
-        System.exit(0);
+        System.out.println(
+                mib + " MiB down and up, sized and chunked: equal, SHA-256 " + sized.substring(0, 16));
     }
 }
