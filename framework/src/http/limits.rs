@@ -60,7 +60,8 @@ pub struct Limits {
     /// How long a peer may be slower than that before it counts: 5 s.
     pub content_grace: Duration,
     /// How long a connection may stay idle, before its first request (clients open some ahead of
-    /// need) as between two: 90 s, then a silent close.
+    /// need) as between two: 90 s, then a silent close. Longer than the 60 s for which proxies
+    /// usually keep theirs, so that it is they who close, and none of their requests meets a close.
     pub idle_timeout: Duration,
 }
 
