@@ -98,6 +98,30 @@ fn hello_greets_and_stops_when_told() {
 }
 
 #[test]
+#[cfg(feature = "cli")]
+fn bulk_knows_its_own_bytes_from_others() {
+    let bulk = Running::start("bulk", &ARGUMENTS);
+    let ask = |request: &str, end: &str| {
+        let host = "HTTP/1.1\r\nHost: a\r\n";
+        bulk.ask(&request.replace("HTTP/1.1\r\n", host), end)
+    };
+    let empty = ask("GET /0 HTTP/1.1\r\n\r\n", "\r\n\r\n");
+    assert!(
+        empty.to_lowercase().contains("\r\ncontent-length: 0\r\n"),
+        "{empty}"
+    );
+    let chunked = ask(
+        "GET /1/chunked HTTP/1.1\r\n\r\n",
+        "\r\n1\r\n\0\r\n0\r\n\r\n",
+    );
+    assert!(chunked.contains("chunked\r\n"), "{chunked}");
+    let post = |content: &str| format!("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n{content}");
+    ask(&post("\0"), "\r\n\r\n1 bytes, equal\n");
+    ask(&post("x"), "\r\n\r\n1 bytes, different from 0 on\n");
+    assert!(bulk.ends_well());
+}
+
+#[test]
 #[cfg(all(feature = "cli", feature = "json"))]
 fn techempower_sends_the_suites_exact_headers_and_bodies() {
     let server = Running::start("techempower", &ARGUMENTS);

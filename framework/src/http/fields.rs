@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
 
 /// The field lines of a received head, in order. Iterates over `(name, value)`.
@@ -280,7 +280,10 @@ impl Fields {
 
     #[inline]
     fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.has_framing |= matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION);
+        self.has_framing |= matches!(
+            *name,
+            CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION | UPGRADE
+        );
         self.write_line(name.as_str().as_bytes(), value.as_bytes());
     }
 

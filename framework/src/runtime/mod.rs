@@ -13,6 +13,7 @@ mod driver;
 mod epoll;
 mod executor;
 mod fallback;
+pub(crate) mod file;
 mod hosted;
 mod io;
 mod launch;

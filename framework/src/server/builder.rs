@@ -260,7 +260,7 @@ impl Plan {
         };
         for Bound { socket, .. } in &bound {
             // It may have been changed since they were bound.
-            let bounded = socket.set_write_timeout(config.write_timeout);
+            let bounded = socket.set_write_timeout(Some(config.write_timeout));
             bounded
                 .map_err(|error| Error::io("cannot bound how long peers may not read", error))?;
         }

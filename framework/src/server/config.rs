@@ -35,8 +35,7 @@ pub struct Config {
     /// How long a graceful stop waits for answers that are under way. Default: 10 s.
     pub grace: Duration,
     /// How long a connection may take to accept any bytes of an answer, of those with the kernel
-    /// too (`TCP_USER_TIMEOUT`, tcp(7)); then it ends. For what is with the kernel that holds
-    /// behind an upgrade as well. Default: 30 s.
+    /// too (`TCP_USER_TIMEOUT`, tcp(7)); then it ends. Not behind an upgrade. Default: 30 s.
     pub write_timeout: Duration,
     /// How long a connection that we ended stays readable, so that the peer gets the last answer
     /// before a reset could destroy it (RFC 9112 section 9.6). Default: 1 s.

@@ -5,7 +5,7 @@
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::http::{Fields, StatusCode};
@@ -51,6 +51,10 @@ pub(super) fn head(
     out.extend_from_slice(standing);
     if fields.has_framing() {
         other_fields(out, fields, length);
+        if connection != ConnectionField::Upgrade && fields.contains(&UPGRADE) {
+            // An intermediary must not pass it on (RFC 9110 section 7.8).
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+        }
     } else {
         out.extend_from_parts(fields.lines());
     }
