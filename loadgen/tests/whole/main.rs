@@ -6,6 +6,7 @@
 
 mod acceptance;
 mod challenge;
+mod exits;
 mod program;
 mod result;
 mod run;
