@@ -266,6 +266,17 @@ fn results_become_pages_pictures_and_lines() {
     loadgen(&[&["report", &files[0], &files[1]], &options[..]].concat()).expect(0, &[]);
     let html = std::fs::read_to_string(html).unwrap();
     assert_eq!(html.matches("<svg").count(), 3);
+    let rows = [
+        "Response time",
+        "Service time",
+        "Send lag",
+        "Own delay",
+        "Connect",
+    ];
+    assert_eq!(
+        rows.map(|row| html.matches(&format!(">{row}<")).count()),
+        [2; 5]
+    );
     assert!(html.contains("&lt;1&gt;") && !html.contains("<1>") && !html.contains("<script"));
     let curves = std::fs::read_to_string(scratch("page-percentiles.svg")).unwrap();
     assert_eq!(
