@@ -288,7 +288,7 @@ impl Command {
             Command::Challenge(challenge) => challenge.check()?,
             Command::Ab(ab) => ab.load.check()?,
             Command::Find(find) => find.check()?,
-            Command::Calibrate(calibrate) => calibrate.load.check()?,
+            Command::Calibrate(calibrate) => calibrate.check()?,
             Command::Report(report) => report.check()?,
             Command::Compare(_) | Command::Sink(_) => {}
         }

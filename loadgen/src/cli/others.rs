@@ -128,6 +128,15 @@ impl Find {
     }
 }
 
+impl Calibrate {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.load.rate.is_some() || self.load.stages.is_some() {
+            return Err("calibrate looks for the highest rate: leave -R and --stages out".into());
+        }
+        self.load.check()
+    }
+}
+
 impl Report {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.html.is_none() && self.svg.is_none() && self.csv.is_none() {

@@ -93,6 +93,7 @@ fn a_wrong_command_line_is_one_line_that_says_why() {
         ("--conections 5 http://a/", "exists: '--connections'"),
         ("-s x.lua http://a/", "scripts are not run"),
         ("find --slo p99<5ms -R 5 http://a/", "leave -R"),
+        ("calibrate -R 5", "leave -R"),
         ("find --slo p99<5ms --stages 1/1s http://a/", "--stages out"),
         ("-c 0 http://a/", "at least 1"),
         ("-c 2M http://a/", "at most 1,000,000"),

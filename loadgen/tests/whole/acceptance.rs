@@ -11,13 +11,13 @@ use crate::program::{Ended, finish, finish_within, loadgen, start};
 use crate::toy::{Reply, Toy, answer};
 
 /// loadgen's own sink with these options, until it is dropped.
-struct Sink {
+pub(crate) struct Sink {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Sink {
-    fn start(args: &[&str]) -> Sink {
+    pub(crate) fn start(args: &[&str]) -> Sink {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
         command.args(["sink", "--listen", "127.0.0.1:0"]).args(args);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -517,7 +517,7 @@ fn a_unix_socket_is_spoken_to() {
 }
 
 #[test]
-fn the_same_server_twice_is_compared_and_the_rate_under_a_promise_is_found() {
+fn the_same_server_twice_is_compared() {
     let sink = Sink::start(&["--service", "1ms"]);
     let args = [
         "ab", "-A", &sink.url, "-B", &sink.url, "--blocks", "5", "-d", "100ms", "-c", "4",
@@ -527,21 +527,6 @@ fn the_same_server_twice_is_compared_and_the_rate_under_a_promise_is_found() {
     let order = "order ABBAABBAAB";
     assert!(
         ended.out.contains(order) && ended.out.contains("95% CI"),
-        "{ended:#?}"
-    );
-    let args = [
-        "find",
-        "--slo",
-        "p50<400ms",
-        "-d",
-        "300ms",
-        "--confirmations",
-        "1",
-        &sink.url,
-    ];
-    let ended = loadgen(&args);
-    assert!(
-        ended.out.contains("knee ") || ended.out.contains("no rate"),
         "{ended:#?}"
     );
     let one = format!(

@@ -7,6 +7,7 @@
 mod acceptance;
 mod challenge;
 mod exits;
+mod load;
 mod program;
 mod result;
 mod run;
