@@ -33,6 +33,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 mod error;
+pub mod future;
 pub mod http;
 pub mod mem;
 pub mod net;
