@@ -20,8 +20,9 @@ const COLUMNS_MAX: usize = 100;
 const CFG_COUNT_MAX: usize = 40;
 
 /// The modules of `framework/src` and their layers: a module may name only lower ones.
-const LAYERS: [(&str, u8); 15] = [
+const LAYERS: [(&str, u8); 16] = [
     ("lib", 9),
+    ("manual", 9),
     ("cli", 8),
     ("server", 7),
     ("testing", 7),
