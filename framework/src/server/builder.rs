@@ -172,13 +172,14 @@ impl Server {
             Signals::none()
         };
         let (driver, uring, idle) = (config.driver, config.uring, config.idle);
-        let verbose = config.verbose;
+        let (blocking, verbose) = (config.blocking, config.verbose);
         let plan = Arc::new(Plan::new(listeners, stopped, config, placement.clone())?);
         let runtime = runtime::Config {
             placement,
             driver,
             uring,
             idle,
+            blocking,
             verbose,
         };
         let ended = run_on_all_shards(&runtime, move |shard| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::balance::Accept;
 use crate::http::{HeaderValue, Limits};
-use crate::runtime::{DriverChoice, Idle, Placement, UringOptions};
+use crate::runtime::{BlockingLimits, DriverChoice, Idle, Placement, UringOptions};
 use crate::sys::limit;
 
 /// Descriptors kept free for everything that is not a connection: rings, listeners, files.
@@ -25,6 +25,10 @@ pub struct Config {
     pub uring: UringOptions,
     /// What a shard does that has nothing to do. Default: it sleeps.
     pub idle: Idle,
+    /// How many threads may block, for [`blocking`](crate::blocking) and the handlers of
+    /// [`Router::blocking`](crate::Router::blocking): 128, and 1,024 calls may wait for one. One
+    /// more is answered with 503 and `Retry-After`.
+    pub blocking: BlockingLimits,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
     /// How many connections are open at once, over all shards; each shard takes its part. One
@@ -58,6 +62,7 @@ impl Default for Config {
             accept: Accept::default(),
             uring: UringOptions::default(),
             idle: Idle::default(),
+            blocking: BlockingLimits::default(),
             server_name: Some(HeaderValue::from_static("sunstar")),
             connections_max: default_connections_max(),
             grace: Duration::from_secs(10),
