@@ -1,6 +1,10 @@
 //! Every example is started as a user would start it, and asked one request.
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
+#[path = "examples/httparena.rs"]
+#[cfg(all(feature = "cli", feature = "json"))]
+mod httparena;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -36,17 +40,14 @@ impl Running {
         Running { process, line }
     }
 
+    fn address(&self) -> &str {
+        let rest = self.line.split(" on ").nth(1).unwrap();
+        rest.split([',', '\n']).next().unwrap()
+    }
+
     /// Sends a request and reads until the answer ends with `end`.
     fn ask(&self, request: &str, end: &str) -> String {
-        let address = self
-            .line
-            .split(" on ")
-            .nth(1)
-            .unwrap()
-            .split([',', '\n'])
-            .next()
-            .unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         while !answer.ends_with(end) {
