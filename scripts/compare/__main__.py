@@ -89,7 +89,8 @@ def arguments():
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
     if options.server_cpu == options.client_cpu:
         parser.error("the server and the generator need a CPU each")
-    if not options.no_wrk and not shutil.which("wrk"):
+    measures = not (options.report or options.build_only)
+    if measures and not options.no_wrk and not shutil.which("wrk"):
         parser.error("wrk is missing: install it, or leave the cross-check out with --no-wrk")
     date = datetime.date.today().isoformat()
     options.output = options.output or ROOT / f"benches/results/{date}.json"

@@ -28,7 +28,8 @@ def loadgen(program, port, path, seconds, cpu, connections=64, depth=1, per_conn
     """A run of loadgen: an open loop with random arrivals if there is a rate."""
     with tempfile.TemporaryDirectory() as place:
         file = pathlib.Path(place, "result.json")
-        command = [program, "run", "-q", "--allow-invalid", "-c", str(connections), "-p", str(depth),
+        command = [program, "run", "-q", "--allow-invalid", "-c", str(connections), "-p",
+                   str(depth),
                    "-d", f"{round(seconds * 1000)}ms", "--warmup", "0", "--cpus", str(cpu),
                    "--expect-status", "200", "-o", str(file)]
         if path == "/event":

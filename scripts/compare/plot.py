@@ -1,7 +1,7 @@
 """A picture of horizontal bars as SVG: user time and, beside it, system time."""
 from html import escape
 
-WIDTH, LEFT, RIGHT, ROW, TOP = 860, 290, 90, 24, 44
+WIDTH, LEFT, RIGHT, ROW, TOP = 900, 330, 90, 24, 44
 COLOURS = {"ours": ("#d9480f", "#ffc9a3"), "limit": ("#868e96", "#ced4da")}
 OTHERS = ("#1971c2", "#a5d8ff")
 # A bar that is so many times as long as the median is cut off.

@@ -201,11 +201,14 @@ def plain(title):
 def into_readme(result, file, drawn, readme):
     """Replaces what stands between the marks."""
     text = readme.read_text()
-    root = readme.parent
+
+    def below(path):
+        return path.resolve().relative_to(readme.parent.resolve())
+
     block = [head(result), cpu_table(result, "loadgen"), tail_table(result), idle_table(result),
              failures(result)]
-    block += [f"![{path.stem}]({path.relative_to(root)})" for path in drawn[:2]]
-    block.append(f"All runs: [{file.name}]({file.relative_to(root)}).")
+    block += [f"![{path.stem}]({below(path)})" for path in drawn[:2]]
+    block.append(f"All runs: [{file.name}]({below(file)}).")
     readme.write_text(between(text, "\n\n".join(part for part in block if part)))
 
 

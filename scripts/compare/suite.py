@@ -16,7 +16,10 @@ from compare.server import Crowd, Failure, Server, await_quiet, free_port
 
 QUIET = 0.03
 PER_SOURCE = 20_000
+IP_BIND_ADDRESS_NO_PORT = 24  # ip(7); Python has no name for it before 3.12
 ANSWER_MAX = 30  # seconds
+# Connections that are opened before the first of them is asked for its answer.
+AT_ONCE = 100
 
 
 class Suite:
@@ -106,8 +109,9 @@ def idle(peer, options):
         before = server.private_bytes()
         held = []
         try:
-            for number in range(options.idle_connections):
-                held.append(connect(server.port, number))
+            every = range(options.idle_connections)
+            for first in every[::AT_ONCE]:
+                connect(server.port, every[first:first + AT_ONCE], held)
             time.sleep(0.5)
             after = server.private_bytes()
         finally:
@@ -118,24 +122,32 @@ def idle(peer, options):
             "program_bytes": stripped(peer.program())}
 
 
-def connect(port, number):
-    """Opens a connection, makes one request on it and keeps it."""
-    client = socket.socket()
-    try:
+def connect(port, numbers, held):
+    """Opens connections that make one request each, and adds them to `held`."""
+    fresh = []
+    for number in numbers:
+        client = socket.socket()
+        held.append(client)
+        fresh.append((number, client))
         client.settimeout(ANSWER_MAX)
-        client.bind((f"127.0.0.{2 + number // PER_SOURCE}", 0))
-        client.connect(("127.0.0.1", port))
-        client.sendall(conformance.request("GET", "/plaintext"))
+        # Else the kernel looks through all ports at each bind.
+        client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        try:
+            client.bind((f"127.0.0.{2 + number // PER_SOURCE}", 0))
+            client.connect(("127.0.0.1", port))
+            client.sendall(conformance.request("GET", "/plaintext"))
+        except OSError as error:
+            raise Failure(f"connection {number}: {error}") from error
+    for number, client in fresh:
         answer = b""
         while conformance.HELLO not in answer:
-            piece = client.recv(4096)
+            try:
+                piece = client.recv(4096)
+            except OSError as error:
+                raise Failure(f"connection {number}: {error}") from error
             if not piece:
                 raise Failure(f"connection {number} was closed")
             answer += piece
-    except OSError as error:
-        client.close()
-        raise Failure(f"connection {number}: {error}") from error
-    return client
 
 
 def stripped(program):

@@ -1,4 +1,4 @@
-"""python3 -m unittest discover -s scripts -p 'test_*.py'"""
+"""python3 -m unittest discover -s scripts/compare -t scripts -p 'test_*.py'"""
 import os
 import pathlib
 import signal
@@ -11,7 +11,7 @@ import threading
 import unittest
 import xml.etree.ElementTree
 
-from compare import conformance, generator, peer, plot, report, server, suite
+from compare import conformance, generator, peer, plot, profile, report, server, suite
 
 WRK = """Running 1s test @ http://127.0.0.1:1/plaintext
   Latency Distribution
@@ -311,6 +311,11 @@ class Report(unittest.TestCase):
             self.assertEqual([path.name for path in drawn], ["2026-11-29-plaintext-depth-1.svg"])
             report.into_readme(a_result(), file, drawn, readme)
             text = readme.read_text()
+            here = pathlib.Path.cwd()
+            os.chdir(place)
+            self.addCleanup(os.chdir, here)
+            report.into_readme(a_result(), file.relative_to(place), [], readme)
+        os.chdir(here)
         self.assertIn("](results/2026-11-29-plaintext-depth-1.svg)", text)
         self.assertIn("[2026-11-29.json](results/2026-11-29.json)", text)
 
@@ -328,6 +333,14 @@ class Plot(unittest.TestCase):
         totals = [a + b for a, b in zip(widths[::2], widths[1::2])]
         self.assertAlmostEqual(totals[1] / totals[0], 4.0 / 5.0, places=2)
         self.assertLessEqual(max(totals), plot.WIDTH - plot.LEFT - plot.RIGHT + 0.2)
+
+
+class Profile(unittest.TestCase):
+    def test_own_time_is_that_of_the_top_of_the_stack(self):
+        text = profile.told("a;b;c 600000000\na;b 300000000\na;d;tcp_[k] 100000000\n")
+        first = "1.00 s of CPU time, 10.0% in the kernel (_[k])"
+        self.assertEqual(text.splitlines()[0], first)
+        self.assertEqual(text.splitlines()[1:], [" 60.0%  c", " 30.0%  b", " 10.0%  tcp_[k]"])
 
 
 class CommandLine(unittest.TestCase):
