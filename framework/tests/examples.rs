@@ -1,6 +1,10 @@
 //! Every example is started as a user would start it, and asked one request.
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
+#[path = "examples/httparena.rs"]
+#[cfg(all(feature = "cli", feature = "json"))]
+mod httparena;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
-"""The challenge's service on FastAPI: one process, one set.
+"""The service on FastAPI: one process, one set.
 
-    uvicorn --app-dir benches/peers/event fastapi_event:app --port PORT --no-access-log
+    uvicorn --app-dir benches/peers/python peer:app --port PORT --no-access-log
 """
 from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 
@@ -19,6 +20,16 @@ class Tally:
 app, tally = FastAPI(), Tally()
 
 
+@app.get("/plaintext", response_class=PlainTextResponse)
+async def plaintext():
+    return "Hello, World!"
+
+
+@app.get("/json")
+async def json():
+    return {"message": "Hello, World!"}
+
+
 @app.post("/event")
 async def post_event(event: Event):
     tally.users.add(event.userId)
@@ -28,6 +39,6 @@ async def post_event(event: Event):
 
 
 @app.get("/stats")
-async def get_stats():
+async def stats():
     return {"totalRequests": tally.count, "uniqueUsers": len(tally.users), "sum": tally.sum,
             "avg": tally.sum / tally.count if tally.count else 0.0}

@@ -1,6 +1,6 @@
-// The challenge's service on Go's net/http: one map and two totals behind a mutex.
+// The service on Go's net/http: one map and two totals behind a mutex.
 //
-//	go build -o net_http_event benches/peers/event/main.go && ./net_http_event PORT
+//	go build -o target/net_http go/main.go && target/net_http PORT
 package main
 
 import (
@@ -10,6 +10,10 @@ import (
 	"os"
 	"sync"
 )
+
+type message struct {
+	Message string `json:"message"`
+}
 
 type event struct {
 	UserID string  `json:"userId"`
@@ -55,15 +59,26 @@ func (t *tally) getStats(w http.ResponseWriter, _ *http.Request) {
 	if s.TotalRequests > 0 {
 		s.Avg = s.Sum / float64(s.TotalRequests)
 	}
+	writeJSON(w, s)
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(s)
+	json.NewEncoder(w).Encode(value)
 }
 
 func main() {
 	if len(os.Args) != 2 {
-		log.Fatal("net_http_event PORT")
+		log.Fatal("net_http PORT")
 	}
 	t := &tally{users: map[string]struct{}{}}
+	http.HandleFunc("/plaintext", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Write([]byte("Hello, World!"))
+	})
+	http.HandleFunc("/json", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, message{"Hello, World!"})
+	})
 	http.HandleFunc("/event", t.postEvent)
 	http.HandleFunc("/stats", t.getStats)
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
