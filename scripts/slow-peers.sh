@@ -2,7 +2,8 @@
 # Slow peers by the thousand against the wire example: slowhttptest with slow heads, slow content,
 # slow reading and long ranges, and a canary that makes requests meanwhile. Fails unless each of
 # them is closed within its limit and a second, the canary sees no error, and none costs more than
-# 4 KiB of the server's memory. Needs slowhttptest (Debian's package) and Python; takes two minutes.
+# 4 KiB of the server's memory. Needs slowhttptest (Debian's package) and Python; takes two
+# minutes for each driver.
 #
 #   scripts/slow-peers.sh [CONNECTIONS [DRIVER]]     4,000 on io_uring and then on epoll if not said
 set -euo pipefail

@@ -15,8 +15,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use app_1mrc::live::Live;
+use sunstar::future::with_timeout;
 use sunstar::http::{HeaderValue, header};
-use sunstar::runtime::{self, within};
+use sunstar::runtime;
 use sunstar::service::{Outflow, generate};
 use sunstar::sync::{Broadcast, Condition, Entered, Gate, Receiver};
 use sunstar::{Response, ShardId, Sharded, StatusCode};
@@ -157,7 +158,7 @@ pub(crate) async fn perform<F>(
             audience.map_reduce(publish, |one, other| one + other).await
         };
         // Who does not know whether anybody listens has to go on.
-        let is_heard = within(patience, show).await != Some(0);
+        let is_heard = with_timeout(patience, show).await != Ok(0);
         runtime::sleep_until(begun + PERIOD).await;
         audience.local(|audience| audience.is_called |= is_heard);
     }
@@ -179,6 +180,7 @@ mod tests {
 
     use super::*;
     use app_1mrc::stats::Stats;
+    use sunstar::future::TimedOut;
     use sunstar::runtime::{Config, Placement, run_on_all_shards, yield_now};
     use sunstar::service::{Content, Piece, Streamed};
 
@@ -336,7 +338,8 @@ mod tests {
             runtime::spawn(perform(audience, patience, gather)).detach();
             let mut listener = open(audience);
             assert_eq!(next(&mut listener).await.as_deref(), Some(RETRY));
-            assert_eq!(within(patience * 3, next(&mut listener)).await, None);
+            let told = with_timeout(patience * 3, next(&mut listener)).await;
+            assert_eq!(told, Err(TimedOut));
             ASKED.wait();
             assert_eq!(next(&mut listener).await, Some(event(1)));
         });

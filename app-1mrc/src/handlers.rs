@@ -11,8 +11,9 @@ use app_1mrc::live::Live;
 use app_1mrc::metrics::Metrics;
 use app_1mrc::stats::Stats;
 use app_1mrc::tally::Report;
+use sunstar::future::{TimedOut, with_timeout};
 use sunstar::http::{HeaderName, HeaderValue, header};
-use sunstar::runtime::{self, within};
+use sunstar::runtime;
 use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
@@ -74,8 +75,11 @@ fn post_event(challenge: Sharded<Challenge>, Bytes(body): Bytes) -> Response {
 
 /// Answers with the figures of all shards together.
 async fn get_stats(challenge: Sharded<Challenge>, patience: Duration) -> Response {
-    let stats = within(patience, stats(challenge)).await;
-    stats.map_or_else(lost, |stats| json(StatusCode::OK, stats.to_string()))
+    let stats = with_timeout(patience, stats(challenge)).await;
+    stats.map_or_else(
+        |TimedOut| lost(),
+        |stats| json(StatusCode::OK, stats.to_string()),
+    )
 }
 
 /// Says that the server answers.
@@ -97,8 +101,8 @@ async fn post_reset(challenge: Sharded<Challenge>, patience: Duration) -> Respon
         };
         challenge.on_all(tell).await;
     };
-    let reset = within(patience, Unstoppable::new(runtime::spawn(reset))).await;
-    reset.map_or_else(lost, |()| Response::new(StatusCode::OK))
+    let reset = with_timeout(patience, Unstoppable::new(runtime::spawn(reset))).await;
+    reset.map_or_else(|TimedOut| lost(), |()| Response::new(StatusCode::OK))
 }
 
 /// Answers with everything else that is worth knowing, as Prometheus text.
@@ -121,7 +125,7 @@ async fn get_metrics(
                 .await,
         }
     };
-    let Some(metrics) = within(patience, metrics).await else {
+    let Ok(metrics) = with_timeout(patience, metrics).await else {
         return lost();
     };
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4");

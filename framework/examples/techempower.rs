@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use serde::Serialize;
-use sunstar::http::{HeaderValue, StatusCode, header};
+use sunstar::http::{FixedFields, StatusCode};
 use sunstar::{Json, Response, Result, Router};
 
 /// Answers /plaintext and /json as the benchmark suite wants it.
@@ -30,11 +30,11 @@ fn main() -> Result<()> {
         })
 }
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+const TEXT: FixedFields = FixedFields::new("content-type: text/plain\r\n");
 
 fn plaintext() -> Response {
     Response::new(StatusCode::OK)
-        .with_field(header::CONTENT_TYPE, TEXT)
+        .with_fixed_fields(TEXT)
         .with_content("Hello, World!")
 }
 

@@ -28,19 +28,22 @@
 //! ```
 //!
 //! Handlers, extractors and the router are described in [`service`]; what a server can be told in
-//! [`server::Config`]; shards without HTTP in [`runtime`] and [`net`].
+//! [`server::Config`]; shards without HTTP in [`runtime`] and [`net`]. How to think in shards says
+//! the [`manual`].
 
 #[cfg(feature = "cli")]
 pub mod cli;
 mod error;
+pub mod future;
 pub mod http;
+pub mod manual;
 pub mod mem;
 pub mod metrics;
 pub mod net;
 pub mod runtime;
 pub mod server;
 pub mod service;
-mod sharded;
+pub mod sharded;
 pub mod sync;
 mod sys;
 #[cfg(feature = "sim")]
@@ -48,7 +51,7 @@ pub mod testing;
 
 pub use error::{Error, Result};
 pub use http::{Method, StatusCode};
-pub use runtime::ShardId;
+pub use runtime::{ShardId, blocking};
 pub use server::Server;
 #[cfg(feature = "json")]
 pub use service::Json;

@@ -7,14 +7,22 @@
 use std::any::{Any, TypeId, type_name};
 use std::cell::RefCell;
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+
 use crate::runtime::{self, Mesh, ShardId};
+
+mod lifecycle;
+mod units;
+
+pub use lifecycle::{Services, Stop};
+pub use units::CallUnits;
 
 /// How long a shard may take to start its `T` before whoever asks for it gives up.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +48,7 @@ const START_STEP: Duration = Duration::from_micros(100);
 /// ```
 pub struct Sharded<T> {
     place: Place,
+    units: Option<CallUnits>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -64,14 +73,16 @@ impl<T: 'static> Sharded<T> {
     pub fn start(value: T) -> Sharded<T> {
         runtime::with_current(|shard| {
             let mut states = shard.states.borrow_mut();
-            let taken = states.iter().any(|(id, _)| *id == TypeId::of::<T>());
+            let id = TypeId::of::<T>();
+            states.retain(|(known, state)| *known != id || !state.is::<Stopped>());
+            let taken = states.iter().any(|(known, _)| *known == id);
             let name = type_name::<T>();
             assert!(
                 !taken,
                 "shard {} has a `{name}` already: wrap one in a new type",
                 shard.id
             );
-            states.push((TypeId::of::<T>(), Rc::new(RefCell::new(value))));
+            states.push((id, Rc::new(RefCell::new(value))));
         });
         Sharded::everywhere()
     }
@@ -80,6 +91,7 @@ impl<T: 'static> Sharded<T> {
     pub(crate) fn everywhere() -> Sharded<T> {
         Sharded {
             place: Place::EveryShard,
+            units: None,
             state: PhantomData,
         }
     }
@@ -94,7 +106,17 @@ impl<T: 'static> Sharded<T> {
         });
         Sharded {
             place: Place::Single(place),
+            units: None,
             state: PhantomData,
+        }
+    }
+
+    /// The same, but each call to another shard takes one of these units for as long as it is away.
+    #[must_use]
+    pub fn with_units(self, units: CallUnits) -> Sharded<T> {
+        Sharded {
+            units: Some(units),
+            ..self
         }
     }
 
@@ -112,9 +134,9 @@ impl<T: 'static> Sharded<T> {
         };
         let name = type_name::<T>();
         let state = state.unwrap_or_else(|| panic!("no `{name}` here: `Sharded::start` it"));
-        let state = state
-            .downcast_ref::<RefCell<T>>()
-            .expect("found by its type");
+        let Some(state) = state.downcast_ref::<RefCell<T>>() else {
+            panic!("the `{name}` of this shard was stopped")
+        };
         let Ok(mut state) = state.try_borrow_mut() else {
             panic!("`local` on `{name}` inside `local` on the same: do both in one closure")
         };
@@ -139,6 +161,10 @@ impl<T: 'static> Sharded<T> {
         if here {
             return self.local(f);
         }
+        let mut units = match self.units {
+            Some(units) => Some(units.take(shard).await),
+            None => None,
+        };
         let mut f = f;
         let mut patience = START_PATIENCE;
         loop {
@@ -149,7 +175,15 @@ impl<T: 'static> Sharded<T> {
                     Err(f)
                 }
             };
-            f = match Mesh::call(shard, errand).await {
+            let answer = match units {
+                None => Mesh::call(shard, errand).await,
+                Some(held) => {
+                    let (answer, held) = units::call_with(held, shard, errand).await;
+                    units = Some(held);
+                    answer
+                }
+            };
+            f = match answer {
                 Ok(result) => return result,
                 Err(f) => f,
             };
@@ -190,6 +224,40 @@ impl<T: 'static> Sharded<T> {
         self.map_shards(f, |shard| shard != here).await;
     }
 
+    /// Runs `f` with the `T` of every shard whose number is in `range`, all at the same time, and
+    /// gives back what they return, in shard order.
+    ///
+    /// # Panics
+    /// If a bound of the range is more than there are shards, and as [`on`](Sharded::on).
+    ///
+    /// # Examples
+    /// ```
+    /// # use sunstar::Sharded;
+    /// # use sunstar::runtime::{Config, Placement, run_on_all_shards};
+    /// # let config = Config::new(Placement::unpinned(3));
+    /// # let all = run_on_all_shards(&config, |shard| async move {
+    /// let names = Sharded::start(shard.to_string());
+    /// names.on_range(1.., |name| name.clone()).await
+    /// # })?;
+    /// # assert_eq!(all[0], ["1", "2"]);
+    /// # Ok::<(), sunstar::Error>(())
+    /// ```
+    pub async fn on_range<R, F>(&self, range: impl RangeBounds<usize>, f: F) -> Vec<R>
+    where
+        F: Fn(&mut T) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        let count = self.count();
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => count,
+        };
+        assert!(end <= count, "shards up to {end}: there are {count}");
+        self.map_shards(f, |shard| range.contains(&shard.index()))
+            .await
+    }
+
     /// Runs `f` with the `T` of every shard, all at the same time, and gives back what they return,
     /// in shard order.
     ///
@@ -219,22 +287,79 @@ impl<T: 'static> Sharded<T> {
             .expect("there is at least one shard")
     }
 
+    /// Runs `map` with the `T` of every shard, all at the same time, and merges what they return in
+    /// the order in which it comes, until `reduce` breaks: what has not come by then is not waited
+    /// for. What was merged when all have answered is continued with.
+    ///
+    /// # Panics
+    /// As [`on`](Sharded::on).
+    ///
+    /// # Cancel safety
+    /// As [`on`](Sharded::on); so `map` runs on every shard also when `reduce` has broken early.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sunstar::{Sharded, ShardId};
+    /// # use sunstar::runtime::{Config, Placement, run_on_all_shards};
+    /// use std::ops::ControlFlow::{Break, Continue};
+    ///
+    /// # let config = Config::new(Placement::unpinned(3));
+    /// # let all = run_on_all_shards(&config, |shard| async move {
+    /// let names = Sharded::start(vec![shard.to_string()]);
+    /// let holds_it = |names: &mut Vec<String>| names.iter().any(|name| name == "1");
+    /// let found = names.map_reduce_until(holds_it, |found, one| match found || one {
+    ///     true => Break(()),
+    ///     false => Continue(false),
+    /// });
+    /// found.await.is_break()
+    /// # })?;
+    /// # assert_eq!(all, [true; 3]);
+    /// # Ok::<(), sunstar::Error>(())
+    /// ```
+    pub async fn map_reduce_until<R, M, B>(
+        &self,
+        map: M,
+        mut reduce: impl FnMut(R, R) -> ControlFlow<B, R>,
+    ) -> ControlFlow<B, R>
+    where
+        M: Fn(&mut T) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        let shards = (0..self.count()).map(ShardId::of);
+        let calls = shards.map(|shard| {
+            let map = map.clone();
+            self.on(shard, move |state: &mut T| map(state))
+        });
+        let mut calls: FuturesUnordered<_> = calls.collect();
+        let mut merged = calls.next().await.expect("there is at least one shard");
+        while let Some(one) = calls.next().await {
+            merged = reduce(merged, one)?;
+        }
+        ControlFlow::Continue(merged)
+    }
+
+    /// How many shards there are for it.
+    fn count(&self) -> usize {
+        if self.is_single() {
+            1
+        } else {
+            runtime::shard_count()
+        }
+    }
+
     async fn map_shards<R, F>(&self, f: F, which: impl Fn(ShardId) -> bool) -> Vec<R>
     where
         F: Fn(&mut T) -> R + Clone + Send + 'static,
         R: Send + 'static,
     {
-        let count = if self.is_single() {
-            1
-        } else {
-            runtime::shard_count()
-        };
-        let shards = (0..count).map(ShardId::of).filter(|&shard| which(shard));
+        let shards = (0..self.count())
+            .map(ShardId::of)
+            .filter(|&shard| which(shard));
         let calls = shards.map(|shard| {
             let f = f.clone();
-            Box::pin(self.on(shard, move |state: &mut T| f(state)))
+            self.on(shard, move |state: &mut T| f(state))
         });
-        join(calls.collect()).await
+        join_all(calls).await
     }
 
     fn is_single(&self) -> bool {
@@ -256,31 +381,8 @@ fn local_here<T: 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
     Sharded::everywhere().local(f)
 }
 
-/// Waits for all futures and gives back their results in order.
-async fn join<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
-    let mut results: Vec<_> = futures.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        let mut pending = false;
-        for (future, result) in futures.iter_mut().zip(&mut results) {
-            if result.is_none() {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(value) => *result = Some(value),
-                    Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
-    })
-    .await;
-    results
-        .into_iter()
-        .map(|result| result.expect("all are ready"))
-        .collect()
-}
+/// Stands where a `T` was that was stopped.
+struct Stopped;
 
 impl<T> Clone for Sharded<T> {
     #[inline]
@@ -358,8 +460,8 @@ mod tests {
         let sums = run(2, |shard| async move {
             let state = Sharded::start(0_u64);
             let other = ShardId::of(1 - shard.index());
-            let add = |n: u64| Box::pin(state.on(other, move |sum| *sum += n));
-            join((1..=5_000).map(add).collect()).await;
+            let add = |n: u64| state.on(other, move |sum| *sum += n);
+            join_all((1..=5_000).map(add)).await;
             while state.local(|sum| *sum < 5_000 * 5_001 / 2) {
                 yield_now().await;
             }
@@ -388,7 +490,7 @@ mod tests {
             let last = runtime::spawn(call());
             yield_now().await;
             drop(waiting);
-            join(away).await;
+            join_all(away).await;
             last.await;
             true
         });

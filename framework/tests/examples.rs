@@ -1,6 +1,10 @@
 //! Every example is started as a user would start it, and asked one request.
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
+#[path = "examples/httparena.rs"]
+#[cfg(all(feature = "cli", feature = "json"))]
+mod httparena;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -36,17 +40,14 @@ impl Running {
         Running { process, line }
     }
 
+    fn address(&self) -> &str {
+        let parts = self.line.split(" on ").nth(1).unwrap();
+        parts.split([',', '\n']).next().unwrap()
+    }
+
     /// Sends a request and reads until the answer ends with `end`.
     fn ask(&self, request: &str, end: &str) -> String {
-        let address = self
-            .line
-            .split(" on ")
-            .nth(1)
-            .unwrap()
-            .split([',', '\n'])
-            .next()
-            .unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         while !answer.ends_with(end) {
@@ -55,6 +56,15 @@ impl Running {
             assert_ne!(count, 0, "{answer}");
             answer.push_str(std::str::from_utf8(&piece[..count]).unwrap());
         }
+        answer
+    }
+
+    /// Sends a request and reads until the server closes.
+    fn ask_to_the_end(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
@@ -95,6 +105,30 @@ fn hello_greets_and_stops_when_told() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("\r\n\r\nHello, you!\n"), "{answer}");
     assert!(hello.ends_well());
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn bulk_knows_its_own_bytes_from_others() {
+    let bulk = Running::start("bulk", &ARGUMENTS);
+    let ask = |request: &str, end: &str| {
+        let host = "HTTP/1.1\r\nHost: a\r\n";
+        bulk.ask(&request.replace("HTTP/1.1\r\n", host), end)
+    };
+    let empty = ask("GET /0 HTTP/1.1\r\n\r\n", "\r\n\r\n");
+    assert!(
+        empty.to_lowercase().contains("\r\ncontent-length: 0\r\n"),
+        "{empty}"
+    );
+    let chunked = ask(
+        "GET /1/chunked HTTP/1.1\r\n\r\n",
+        "\r\n1\r\n\0\r\n0\r\n\r\n",
+    );
+    assert!(chunked.contains("chunked\r\n"), "{chunked}");
+    let post = |content: &str| format!("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n{content}");
+    ask(&post("\0"), "\r\n\r\n1 bytes, equal\n");
+    ask(&post("x"), "\r\n\r\n1 bytes, different from 0 on\n");
+    assert!(bulk.ends_well());
 }
 
 #[test]
@@ -291,4 +325,52 @@ fn the_environment_chooses_the_driver_and_a_wrong_name_is_refused() {
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("take one of auto, uring, epoll"), "{text}");
+}
+
+#[test]
+#[cfg(all(feature = "cli", feature = "json"))]
+fn kv_keeps_values_on_their_shards_until_they_expire() {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--smp",
+        "2",
+        "--compact-every-ms",
+        "1",
+    ];
+    let kv = Running::start("kv", &[&arguments[..], &["--values-max", "3"]].concat());
+    let ask = |method: &str, key: &str, content: &str| {
+        let len = content.len();
+        let request = format!(
+            "{method} {key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \
+             {len}\r\n\r\n{content}"
+        );
+        let answer = kv.ask_to_the_end(&request);
+        let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse::<u16>().unwrap(), content.to_owned())
+    };
+    let status = |answer: (u16, String)| answer.0;
+    assert_eq!(status(ask("GET", "/kv/a", "")), 404);
+    assert_eq!(status(ask("PUT", "/kv/a", "one")), 201);
+    assert_eq!(status(ask("PUT", "/kv/a?ttl=60", "two")), 204);
+    assert_eq!(ask("GET", "/kv/a", ""), (200, "two".into()));
+    assert_eq!(status(ask("PUT", "/kv/b?ttl=soon", "?")), 400);
+    // Gone at once, and cleaned up soon.
+    assert_eq!(status(ask("PUT", "/kv/b?ttl=0", "gone")), 201);
+    assert_eq!(status(ask("GET", "/kv/b", "")), 404);
+    let held = || {
+        let (_, stats) = ask("GET", "/stats", "");
+        let counts = stats.trim_matches(['[', ']']).split(',');
+        counts
+            .map(|count| count.parse::<usize>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    while held().iter().sum::<usize>() > 1 {}
+    assert_eq!(status(ask("DELETE", "/kv/a", "")), 204);
+    assert_eq!(status(ask("DELETE", "/kv/a", "")), 404);
+    // Both shards have their part, and each its bound.
+    let keys = (0..100).map(|n| status(ask("PUT", &format!("/kv/{n}"), "x")));
+    let full = keys.filter(|status| *status == 507).count();
+    assert_eq!((held(), full), (vec![3, 3], 94));
+    assert!(kv.ends_well());
 }

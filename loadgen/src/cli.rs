@@ -61,7 +61,9 @@ Examples:
   loadgen --stages '0:50k/30s,50k/60s' URL           a ramp, then a plateau
   loadgen -n 1M -p 16 URL                            exactly a million, 16 in flight each
   loadgen -m POST -H 'Content-Type: application/json' -b '{\"id\":{seq}}' URL
-  loadgen -R 10k --fail 'p99<5ms' -o result.json --html report.html URL";
+  loadgen -R 10k --fail 'p99<5ms' -o result.json --html report.html URL
+Exit codes: 0 well, 1 run failed, 2 usage, 3 --fail, 4 wrong answers, 5 INVALID, 6 not steady,
+70 loadgen's own accounts do not add up, 130 interrupted.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -134,6 +136,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         .and_then(|first| first.to_str())
         .unwrap_or("--help");
     let (is_known, is_help) = (COMMANDS.contains(&first), first == "help");
+    if !is_known && is_plain_word(first) {
+        let commands = COMMANDS[..8].join(", ");
+        return Err(format!(
+            "'{first}' is neither a command ({commands}) nor a URL, which starts with http:// \
+             (see --help)"
+        ));
+    }
     if !is_known {
         args.insert(1, "run".into());
     }
@@ -168,31 +177,48 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     }
 }
 
+/// What is behind all other options in a list of them.
+const HELP_ORDER: usize = 1_000;
+
 /// The commands with their help: of one screen, unless all of it is asked for.
 fn command() -> clap::Command {
     let help = |name: &'static str, action| Arg::new(name).long(name).action(action).global(true);
     let latency = Arg::new("latency").long("latency").hide(true);
     let config = Arg::new("config").long("config").value_name("FILE");
     let config = config.global(true).hide_short_help(true);
+    let config = config.display_order(HELP_ORDER);
     Cli::command()
         .disable_help_flag(true)
         .disable_help_subcommand(true)
         .arg(
             help("help", ArgAction::HelpShort)
                 .short('h')
-                .help("Print help"),
+                .help("Print help")
+                .display_order(HELP_ORDER),
         )
         .arg(
             config.help(
                 "Options from a TOML file, by their long names, and url; those given here win",
             ),
         )
-        .arg(help("help-all", ArgAction::HelpLong).help("Print help, the rare options too"))
+        .arg(
+            help("help-all", ArgAction::HelpLong)
+                .help("Print help, the rare options too")
+                .display_order(HELP_ORDER),
+        )
         // What wrk asks for by this name is always shown.
         .mut_subcommand("run", |run| run.arg(latency.action(ArgAction::SetTrue)))
 }
 
-/// The first paragraph of clap's message as one line, without its `error: `.
+/// What is said of options that other generators have.
+const HINTS: [(&str, &str); 2] = [
+    ("argument '-s'", SCRIPTS_HINT),
+    ("argument '--script'", SCRIPTS_HINT),
+];
+const SCRIPTS_HINT: &str = "scripts are not run: --urls, --raw, --csv and the {placeholders} of -b";
+
+/// The first paragraph of clap's message as one line, without its `error: `, and what was perhaps
+/// meant.
 fn one_line(message: &str) -> String {
     let lines = message
         .lines()
@@ -200,7 +226,21 @@ fn one_line(message: &str) -> String {
         .take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    format!("{line} (see --help)")
+    let similar = message.lines().map(str::trim);
+    let similar = similar
+        .filter_map(|line| line.strip_prefix("tip: "))
+        .find(|tip| tip.contains("similar"));
+    let known = HINTS.iter().find(|(option, _)| line.contains(option));
+    match similar.or(known.map(|(_, hint)| *hint)) {
+        Some(hint) => format!("{line}: {hint} (see --help)"),
+        None => format!("{line} (see --help)"),
+    }
+}
+
+/// Whether a first word is no option and looks like no URL either.
+fn is_plain_word(word: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !word.starts_with('-') && word.bytes().all(plain)
 }
 
 /// sunstar's load generator: thread per core, exact accounting, verified answers.
@@ -247,8 +287,8 @@ impl Command {
             Command::Run(run) => run.check()?,
             Command::Challenge(challenge) => challenge.check()?,
             Command::Ab(ab) => ab.load.check()?,
-            Command::Find(find) => find.load.check()?,
-            Command::Calibrate(calibrate) => calibrate.load.check()?,
+            Command::Find(find) => find.check()?,
+            Command::Calibrate(calibrate) => calibrate.check()?,
             Command::Report(report) => report.check()?,
             Command::Compare(_) | Command::Sink(_) => {}
         }
@@ -260,7 +300,8 @@ impl Command {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Where to
-    #[arg(value_name = "http://HOST[:PORT][/PATH][?QUERY]", value_parser = Url::parse)]
+    #[arg(help = "Where to: http://HOST[:PORT][/PATH][?QUERY]")]
+    #[arg(value_name = "URL", value_parser = Url::parse)]
     pub(crate) url: Url,
     /// Run N times; put {run} into the names of files
     #[arg(hide_short_help = true)]

@@ -258,7 +258,7 @@ impl Connection {
         match &stint.plan.pace {
             Pace::Closed { think: None } => {
                 let claimed = stint.claim(self.room(stint), now);
-                self.send(stint, now, now, claimed);
+                self.send(stint, now, 0, claimed);
                 if self.in_flight == 0 && self.end.is_none() {
                     let done = !stint.is_left(now);
                     self.finish(if done { End::Done } else { End::Gone });
@@ -280,18 +280,20 @@ impl Connection {
     pub(crate) fn serve_due(&mut self, stint: &Stint, now: Moment, free: Moment) {
         while self.room(stint) > 0 {
             let next = if stint.is_per_connection() {
-                stint.pop_backlog(self.lane)
+                let next = stint.pop_backlog(self.lane);
+                next.map(|(number, due)| (number, due, due))
             } else {
-                stint.take_due(now)
+                let next = stint.take_due(now);
+                next.map(|(number, due)| (number, due, stint.noticed(due)))
             };
-            let Some((number, due)) = next else {
+            let Some((number, due, noticed)) = next else {
                 if !self.is_idle {
                     self.is_idle = true;
                     stint.push_idle(self.lane);
                 }
                 return;
             };
-            self.send(stint, due, free, number..number + 1);
+            self.send(stint, due, free.since(noticed), number..number + 1);
         }
         if self.is_worn_out(stint) {
             self.finish(End::Gone);
@@ -301,7 +303,7 @@ impl Connection {
     /// Sends the next request after a thought that ended at `due`.
     pub(crate) fn end_thought(&mut self, stint: &Stint, due: Moment, now: Moment) {
         let claimed = stint.claim(self.room(stint).min(1), now);
-        self.send(stint, due, due, claimed);
+        self.send(stint, due, 0, claimed);
         if self.in_flight == 0 && !stint.is_left(now) {
             self.finish(End::Done);
         }
@@ -312,20 +314,21 @@ impl Connection {
         self.in_flight == 0 && stint.plan.requests_per_connection == Some(self.sent)
     }
 
+    /// Sends requests that have waited so many nanoseconds for this connection to have room.
     #[inline]
-    fn send(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
+    fn send(&mut self, stint: &Stint, intended: Moment, waited: u64, claimed: Range<u64>) {
         if claimed.is_empty() {
             return;
         }
         if stint.is_mixed() {
-            claimed.for_each(|number| self.send_batch(stint, intended, free, number..number + 1));
+            claimed.for_each(|number| self.send_batch(stint, intended, waited, number..number + 1));
         } else {
-            self.send_batch(stint, intended, free, claimed);
+            self.send_batch(stint, intended, waited, claimed);
         }
     }
 
     #[inline]
-    fn send_batch(&mut self, stint: &Stint, intended: Moment, free: Moment, claimed: Range<u64>) {
+    fn send_batch(&mut self, stint: &Stint, intended: Moment, waited: u64, claimed: Range<u64>) {
         let count = u32::try_from(claimed.end - claimed.start).expect("at most DEPTH_MAX");
         let template = stint.template_of(claimed.start);
         let stream = &mut self.stream;
@@ -339,7 +342,7 @@ impl Connection {
         };
         let mut tally = stint.tally.borrow_mut();
         tally.note_sent(&batch, len);
-        tally.note_delay(&batch, free);
+        tally.note_delay(&batch, waited);
         drop(tally);
         stint.add_in_flight(u64::from(count));
         self.in_flight += count;

@@ -1,7 +1,8 @@
 //! `loadgen find`: the highest rate at which a server keeps a promise.
 //!
-//! What must hold: a rate passes only if the promise is kept, the rate was achieved and the
-//! generator was not the limit; the rate that is told was confirmed by runs of its own.
+//! What must hold: a rate passes only if the promise is kept and the rate was achieved, whatever
+//! delays of the generator's own are in the response times; where it fails because the generator
+//! was the limit, the table says so; the rate that is told was confirmed by runs of its own.
 
 use std::io::Write;
 
@@ -14,6 +15,7 @@ use crate::observer::Outputs;
 use crate::run;
 use crate::threshold::Condition;
 use crate::trial::{self, Trial};
+use crate::verdict::{Status, Verdict};
 
 /// The least share of an offered rate that must have been achieved.
 const ACHIEVED_MIN: f64 = 0.99;
@@ -110,11 +112,7 @@ fn step(find: &Find, rate: u64, out: &mut dyn Write) -> Result<bool, Failure> {
         .lag
         .at(PERCENTILES[2])
         .map_or("-".into(), short);
-    let said = if reasons.is_empty() {
-        "pass".to_owned()
-    } else {
-        format!("FAIL: {}", reasons.join(", "))
-    };
+    let said = say(&reasons, &trial.verdict);
     writeln!(
         out,
         "{:>12}{:>12}{:>10}{:>10}{:>10}{lag:>10}   {said}",
@@ -126,6 +124,18 @@ fn step(find: &Find, rate: u64, out: &mut dyn Write) -> Result<bool, Failure> {
     )?;
     out.flush()?;
     Ok(reasons.is_empty())
+}
+
+/// What the table says: a failure may be the generator's, a promise that was kept cannot.
+fn say(reasons: &[String], verdict: &Verdict) -> String {
+    if reasons.is_empty() {
+        return "pass".to_owned();
+    }
+    let failed = format!("FAIL: {}", reasons.join(", "));
+    match (verdict.status, verdict.reasons.first()) {
+        (Status::Invalid, Some(why)) => format!("{failed}; INVALID, {why}"),
+        _ => failed,
+    }
 }
 
 /// Why a run does not pass.
@@ -171,4 +181,28 @@ fn confirm(find: &Find, rate: u64, out: &mut dyn Write) -> Result<Exit, Failure>
     } else {
         Exit::Unsteady
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_an_invalid_run_is_not_laid_at_the_servers_door() {
+        let verdict = |status| Verdict {
+            status,
+            reasons: vec!["a thread had no CPU".into()],
+        };
+        let late = ["not p99<5ms".to_owned()];
+        assert_eq!(say(&[], &verdict(Status::Invalid)), "pass");
+        assert_eq!(say(&late, &verdict(Status::Suspect)), "FAIL: not p99<5ms");
+        let invalid = "FAIL: not p99<5ms; INVALID, a thread had no CPU";
+        assert_eq!(say(&late, &verdict(Status::Invalid)), invalid);
+    }
+
+    #[test]
+    fn the_search_ends_when_the_rates_are_close() {
+        assert!(is_wide(0, 2) && is_wide(900, 1_000));
+        assert!(!is_wide(0, 1) && !is_wide(971, 1_000) && !is_wide(5, 5));
+    }
 }

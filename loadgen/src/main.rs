@@ -36,6 +36,7 @@ mod moment;
 mod number;
 mod observer;
 mod oracle;
+mod overlooked;
 mod pacer;
 mod page;
 mod payload;

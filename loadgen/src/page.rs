@@ -139,15 +139,24 @@ fn write_tables(out: &mut String, record: &Record, index: usize) -> std::fmt::Re
         write!(out, "<th>{}</th>", percentile.name)?;
     }
     writeln!(out, "<th>max</th></tr>")?;
+    let open = record.model.kind == "open";
     for (name, distribution) in [
-        ("Response time", &record.latency.response),
-        ("Service time", &record.latency.service),
-        ("Send lag", &record.latency.send_lag),
-        ("Connect", &record.latency.connect),
+        ("Response time", Some(&record.latency.response)),
+        ("Service time", Some(&record.latency.service)),
+        ("Send lag", Some(&record.latency.send_lag)),
+        (
+            "Own delay",
+            record.latency.own_delay.as_ref().filter(|_| open),
+        ),
+        ("Connect", Some(&record.latency.connect)),
     ] {
-        write_row(out, name, distribution)?;
+        if let Some(distribution) = distribution {
+            write_row(out, name, distribution)?;
+        }
     }
-    for part in record.stages.iter().chain(&record.templates) {
+    // A single stage is the whole run.
+    let stages = record.stages.iter().filter(|_| record.stages.len() > 1);
+    for part in stages.chain(&record.templates) {
         write_row(out, &escape(&part.name), &part.response)?;
     }
     writeln!(out, "</table></div>")?;

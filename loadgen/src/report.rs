@@ -129,8 +129,16 @@ fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
             .waited
             .map(|waited| format!("waited for a CPU {}", percent(waited))),
     );
-    let delay = trial.tally.delay.at(PERCENTILES[2]);
-    parts.extend(delay.map(|delay| format!("own delay p99 {}", short(delay))));
+    parts.extend(
+        evidence
+            .lag
+            .map(|lag| format!("send lag p99 {}", short(lag))),
+    );
+    parts.extend(
+        evidence
+            .delay
+            .map(|delay| format!("own delay p99 {}", short(delay))),
+    );
     parts.extend(evidence.steady.map(|steady| {
         if steady {
             "steady".to_owned()

@@ -24,6 +24,7 @@ use crate::ledger::Outcome;
 use crate::mix::Mix;
 use crate::moment::{Moment, Stamp};
 use crate::number::approximate;
+use crate::overlooked::Overlooked;
 use crate::payload::EventTemplate;
 use crate::plan::{Limit, Overload, Pace, Part, Plan, Schedule, Think, Warmup, Work};
 use crate::random::Random;
@@ -51,6 +52,7 @@ pub(crate) struct Stint {
     pub(crate) connector: Connector,
     requests: Requests,
     supply: RefCell<Supply>,
+    overlooked: Overlooked,
     /// The clock, once the run has started.
     stamp: OnceCell<Stamp>,
     /// When the warm-up ends.
@@ -142,6 +144,7 @@ impl Stint {
             learned: RefCell::new((0..templates).map(learned).collect()),
             requests: lay_out(&plan, pool),
             supply: RefCell::new(Supply::new(&plan, part, shard, until)),
+            overlooked: Overlooked::default(),
             stamp: OnceCell::new(),
             ends: phase_ends(&plan, warm),
             warm: Cell::new(warm),
@@ -233,6 +236,7 @@ impl Stint {
     /// Takes a request of an open loop that is due; what has waited too long is given up.
     #[inline]
     pub(crate) fn take_due(&self, now: Moment) -> Option<(u64, Moment)> {
+        self.overlooked.look(now, self.has_idle(), self.next_due());
         loop {
             match self.supply.borrow_mut().take_due(now)? {
                 Taken::Request(number, due) => return Some((number, due)),
@@ -243,6 +247,12 @@ impl Stint {
                 }
             }
         }
+    }
+
+    /// When this shard saw a request that was due at `due` and waited for any connection.
+    #[inline]
+    pub(crate) fn noticed(&self, due: Moment) -> Moment {
+        self.overlooked.noticed(due)
     }
 
     /// Gives up a request that was due.

@@ -75,8 +75,8 @@ pub(crate) struct Tally {
     pub(crate) warm: Moment,
     /// What the first fault was.
     pub(crate) first_fault: Option<String>,
-    /// From when a request was due and a connection free to when it was sent, without the warm-up:
-    /// the generator's own delay.
+    /// The send lag less what of it was a wait for a free connection, without the warm-up: the
+    /// generator's own delay.
     pub(crate) delay: Latency,
     /// How the shards themselves fared.
     pub(crate) health: Vec<Health>,
@@ -130,13 +130,12 @@ impl Tally {
         }
     }
 
-    /// Enters how late a batch left though its connection had had room since `free`.
+    /// Enters how late a batch left, less the nanoseconds that it waited for a free connection.
     #[inline]
-    pub(crate) fn note_delay(&mut self, batch: &Batch, free: Moment) {
+    pub(crate) fn note_delay(&mut self, batch: &Batch, waited: u64) {
         if batch.phase > 0 {
-            let ready = batch.intended.max(free);
-            self.delay
-                .record(batch.sent.since(ready), u64::from(batch.count));
+            let delay = batch.sent.since(batch.intended).saturating_sub(waited);
+            self.delay.record(delay, u64::from(batch.count));
         }
     }
 
@@ -358,12 +357,12 @@ mod tests {
             phase: 1,
             template: 0,
         };
-        tally.note_delay(&batch, Moment(8_999_000));
+        tally.note_delay(&batch, 8_998_000);
         assert_eq!(tally.delay.count(), 2);
         assert!(tally.delay.max() < Duration::from_nanos(1_010));
-        tally.note_delay(&Batch { phase: 0, ..batch }, Moment::START);
+        tally.note_delay(&Batch { phase: 0, ..batch }, 0);
         assert_eq!(tally.delay.count(), 2, "the warm-up does not count");
-        tally.note_delay(&batch, Moment::START);
+        tally.note_delay(&batch, 0);
         assert!(tally.delay.max() >= Duration::from_micros(8_990));
     }
 }

@@ -88,10 +88,7 @@ pub(crate) fn run(
     let server = before.zip(after).zip(server_pid);
     let server = server.map(|((before, after), pid)| after.since(before, time, answered, pid));
     let evidence = evidence(plan, &tally, &measured, timeline.rows(), server_pid);
-    if !engine::is_balanced(plan.limit, &tally) {
-        let line = "loadgen's own accounts do not add up: this is a bug, trust no figure of it";
-        return Err(Failure::new(Exit::Unbalanced, line));
-    }
+    check_balance(plan.limit, &tally)?;
     Ok(Trial {
         verdict: Verdict::of(&evidence),
         measured,
@@ -102,6 +99,15 @@ pub(crate) fn run(
         evidence,
         tally,
     })
+}
+
+/// Refuses a run whose accounts do not add up.
+fn check_balance(limit: Limit, tally: &Tally) -> Result<(), Failure> {
+    if engine::is_balanced(limit, tally) {
+        return Ok(());
+    }
+    let line = "loadgen's own accounts do not add up: this is a bug, trust no figure of it";
+    Err(Failure::new(Exit::Unbalanced, line))
 }
 
 /// A fresh watch over a plan's shards.
@@ -131,7 +137,8 @@ fn evidence(
         achieved: achieved(plan, tally, measured),
         busy: worst(&|health| health.busy),
         waited: worst(&|health| health.waited),
-        lag: tally.delay.at(PERCENTILES[2]).filter(|_| open),
+        delay: tally.delay.at(PERCENTILES[2]).filter(|_| open),
+        lag: measured.lag.at(PERCENTILES[2]).filter(|_| open),
         median: measured.response.at(PERCENTILES[0]),
         starved: tally.health.iter().map(|health| health.starved).sum(),
         exhausted: tally.traffic.exhausted,
@@ -180,6 +187,15 @@ fn steady(plan: &Plan, tally: &Tally, rows: &[Row]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_that_do_not_add_up_end_the_program_with_70() {
+        let (limit, mut tally) = (Limit::Requests(1), Tally::new(2, 1));
+        let failure = check_balance(limit, &tally).unwrap_err();
+        assert_eq!((failure.exit, failure.exit.code()), (Exit::Unbalanced, 70));
+        tally.unclaimed = 1;
+        assert_eq!(check_balance(limit, &tally), Ok(()));
+    }
 
     #[test]
     fn advice_names_options_that_exist() {

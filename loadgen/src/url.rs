@@ -34,8 +34,11 @@ impl Url {
         }
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(match text.split_once("://") {
+                Some(("https", _)) => {
+                    "https:// needs TLS, which is not built yet: only http:// is spoken".into()
+                }
                 Some((scheme, _)) => format!("only http:// is spoken, not {scheme}://"),
-                None => format!("a URL starts with http://, as in http://{text}"),
+                None => format!("a URL starts with http://, as in http://{}", bare(text)),
             });
         };
         if rest.contains('#') {
@@ -94,6 +97,15 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "http://{}{}", self.authority, self.target)
+    }
+}
+
+/// What was meant behind a scheme that lacks a colon or a slash.
+fn bare(text: &str) -> &str {
+    let behind = text.strip_prefix("http");
+    match behind.filter(|behind| behind.starts_with([':', '/'])) {
+        Some(behind) => behind.trim_start_matches([':', '/']),
+        None => text,
     }
 }
 
@@ -164,7 +176,7 @@ mod tests {
     fn a_wrong_url_is_refused_with_a_reason() {
         let all = [
             ("localhost:8080", "http://localhost:8080"),
-            ("https://a/", "not https://"),
+            ("https://a/", "TLS, which is not built yet"),
             ("http://", "no host"),
             ("http://:80/", "no host"),
             ("http://a:0/", "port"),

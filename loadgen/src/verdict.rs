@@ -56,6 +56,8 @@ pub(crate) struct Evidence {
     /// The share of its time that the worst shard has waited for a CPU.
     pub(crate) waited: Option<f64>,
     /// The 99th percentile of the generator's own delay: without waits for a free connection.
+    pub(crate) delay: Option<Duration>,
+    /// The 99th percentile of the send lag, waits for a free connection included.
     pub(crate) lag: Option<Duration>,
     /// The median of the response time.
     pub(crate) median: Option<Duration>,
@@ -145,18 +147,23 @@ impl Verdict {
             );
             self.note(Status::Suspect, reason);
         }
-        let (Some(lag), Some(median)) = (evidence.lag, evidence.median) else {
-            return;
-        };
-        let most = LAG_MAX.max(median.mul_f64(LAG_SHARE_MAX));
-        if lag > most {
+        let most = LAG_MAX.max(evidence.median.unwrap_or_default().mul_f64(LAG_SHARE_MAX));
+        if let Some(delay) = evidence.delay.filter(|delay| *delay > most) {
             let reason = format!(
-                "requests left late: p99 of the delay is {} (at most {}), though connections \
-                 were free",
-                short(lag),
+                "requests left late: p99 of loadgen's own delay is {} (at most {}): a lower rate, \
+                 more threads (-t), or CPUs of its own (--cpus)",
+                short(delay),
                 short(most)
             );
             self.note(Status::Invalid, reason);
+        } else if let Some(lag) = evidence.lag.filter(|lag| *lag > most) {
+            let reason = format!(
+                "requests waited for a free connection: p99 of the send lag is {} (at most {}): \
+                 more connections (-c), unless users would wait for these too",
+                short(lag),
+                short(most)
+            );
+            self.note(Status::Suspect, reason);
         }
     }
 
@@ -201,6 +208,7 @@ mod tests {
             achieved: Some(1.0),
             busy: Some(0.5),
             waited: Some(0.001),
+            delay: Some(Duration::from_micros(3)),
             lag: Some(Duration::from_micros(3)),
             median: Some(Duration::from_micros(100)),
             steady: Some(true),
@@ -231,8 +239,13 @@ mod tests {
         assert_eq!(status(|e| e.waited = Some(0.0101)), Invalid);
         assert_eq!(status(|e| e.achieved = Some(0.99)), Valid);
         assert_eq!(status(|e| e.achieved = Some(0.989)), Suspect);
+        assert_eq!(status(|e| e.delay = Some(Duration::from_micros(50))), Valid);
+        assert_eq!(
+            status(|e| e.delay = Some(Duration::from_micros(51))),
+            Invalid
+        );
         assert_eq!(status(|e| e.lag = Some(Duration::from_micros(50))), Valid);
-        assert_eq!(status(|e| e.lag = Some(Duration::from_micros(51))), Invalid);
+        assert_eq!(status(|e| e.lag = Some(Duration::from_micros(51))), Suspect);
         assert_eq!(status(|e| e.starved = 1), Suspect);
         assert_eq!(status(|e| e.unsent = 1), Suspect);
         assert_eq!(status(|e| e.exhausted = 1), Invalid);
@@ -243,7 +256,8 @@ mod tests {
     #[test]
     fn limits_work_together() {
         let late = |e: &mut Evidence| {
-            e.lag = Some(Duration::from_millis(1));
+            e.delay = Some(Duration::from_millis(1));
+            e.lag = e.delay;
             e.median = Some(Duration::from_millis(30));
         };
         assert_eq!(
@@ -255,7 +269,7 @@ mod tests {
         assert_eq!(judged(slow).0, Status::Invalid);
         let closed = |e: &mut Evidence| {
             (e.open, e.busy, e.achieved) = (false, Some(0.99), None);
-            e.lag = Some(Duration::from_secs(1));
+            e.delay = Some(Duration::from_secs(1));
         };
         assert_eq!(judged(closed).0, Status::Suspect);
         let (status, reasons) = judged(|e| {

@@ -1,19 +1,17 @@
-//! Any bytes, cut anywhere, are understood alike by `h1::Connection`.
-//!
-//! `cargo +nightly fuzz run h1_connection` in `framework/`.
+//! What `tests/fuzz/h1_connection.rs` says, of any bytes: `scripts/fuzz.sh h1_connection`.
 #![no_main]
 
-#[path = "../../tests/rfc9112/harness.rs"]
-#[allow(dead_code, reason = "the tests use all of it, this one function")]
-mod harness;
+#[path = "../../tests/fuzz/answers.rs"]
+mod answers;
+#[path = "../../tests/fuzz/cuts.rs"]
+mod cuts;
+#[path = "../../tests/fuzz/grammar.rs"]
+#[expect(dead_code, reason = "only the content of answers is read by it")]
+mod grammar;
+#[path = "../../tests/fuzz/h1_connection.rs"]
+mod h1_connection;
+#[path = "../../tests/fuzz/h1_head.rs"]
+#[expect(dead_code, reason = "only its clock is asked for")]
+mod h1_head;
 
-use libfuzzer_sys::fuzz_target;
-
-/// Longer inputs only cost time: every cut is tried.
-const INPUT_LEN_MAX: usize = 512;
-
-fuzz_target!(|bytes: &[u8]| {
-    if bytes.len() <= INPUT_LEN_MAX {
-        harness::exchange_and_end(bytes);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| h1_connection::run(bytes));

@@ -9,6 +9,8 @@
     reason = "the files belong to another crate, which uses all of them"
 )]
 
+#[path = "../../src/runtime/backlog.rs"]
+mod backlog;
 #[path = "../../src/runtime/parked.rs"]
 mod parked;
 #[path = "../../src/runtime/woken.rs"]
@@ -17,13 +19,14 @@ mod woken;
 /// What `runtime::atomic` is there.
 mod atomic {
     pub(super) use loom::sync::atomic::{AtomicBool, Ordering, fence};
-    pub(super) use loom::sync::{Mutex, MutexGuard};
+    pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
 }
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use backlog::{Backlog, Pushed};
 use parked::Parked;
 use woken::Woken;
 
@@ -107,7 +110,7 @@ fn a_task_woken_by_another_thread_is_taken_up() {
         let shard = Shard::new();
         let other = Arc::clone(&shard);
         let waking = thread::spawn(move || {
-            other.woken.push(7);
+            other.woken.push(7).expect("open");
             other.ring();
         });
         let mut taken = if shard.woken.is_waiting() {
@@ -125,5 +128,75 @@ fn a_task_woken_by_another_thread_is_taken_up() {
         taken.extend(shard.woken.take());
         assert_eq!(taken, [7], "each task once");
         assert!(!shard.woken.is_waiting());
+    });
+}
+
+#[test]
+fn a_call_that_meets_the_end_is_taken_up_or_given_back() {
+    loom::model(|| {
+        let shard = Shard::new();
+        let other = Arc::clone(&shard);
+        let calling = thread::spawn(move || {
+            let pushed = other.woken.push(7);
+            if pushed.is_ok() {
+                other.ring();
+            }
+            pushed
+        });
+        // The shard's last turn, and its end.
+        let mut taken = shard.woken.take();
+        taken.extend(shard.woken.close());
+        match calling.join().unwrap() {
+            Ok(()) => assert_eq!(taken, [7], "in, and nobody takes it up"),
+            Err(back) => assert_eq!((back, taken.len()), (7, 0)),
+        }
+        assert!(!shard.woken.is_waiting());
+        assert_eq!(shard.woken.push(8), Err(8));
+    });
+}
+
+#[test]
+fn what_waits_for_a_thread_is_run_once_and_the_threads_end() {
+    loom::model(|| {
+        let backlog = Arc::new(Backlog::new());
+        let run = Arc::new(AtomicUsize::new(0));
+        // A thread that was started for the first task, and is to take the second one too.
+        assert_eq!(backlog.push(1, 1, 1), Ok(Pushed::NeedsThread));
+        let (inside, sum) = (Arc::clone(&backlog), Arc::clone(&run));
+        let thread = thread::spawn(move || {
+            while let Some(task) = inside.next() {
+                sum.fetch_add(task, Ordering::Relaxed);
+                inside.done();
+            }
+        });
+        let pushed = backlog.push(2, 1, 1);
+        assert_eq!(pushed, Ok(Pushed::Taken), "there is room for one that waits");
+        let left: usize = backlog.close().into_iter().sum();
+        assert_eq!(backlog.push(4, 1, 1), Err(4));
+        thread.join().unwrap();
+        assert_eq!(run.load(Ordering::Relaxed) + left, 3, "each once");
+    });
+}
+
+#[test]
+fn an_idle_thread_is_woken_for_what_comes() {
+    loom::model(|| {
+        let backlog = Arc::new(Backlog::new());
+        assert_eq!(backlog.push(1, 1, 0), Ok(Pushed::NeedsThread));
+        let inside = Arc::clone(&backlog);
+        let thread = thread::spawn(move || {
+            let mut sum = 0;
+            // Two tasks, or for ever.
+            for _ in 0..2 {
+                sum += inside.next().expect("not closed");
+                inside.done();
+            }
+            sum
+        });
+        // Refused as long as the thread is busy with the first one or has yet to take it.
+        while backlog.push(2, 1, 0).is_err() {
+            loom::thread::yield_now();
+        }
+        assert_eq!(thread.join().unwrap(), 3);
     });
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
 
 /// The field lines of a received head, in order. Iterates over `(name, value)`.
@@ -10,14 +10,19 @@ use http::{HeaderName, HeaderValue};
 /// The lines were checked when the head was read; here they are only cut at their colons and ends.
 #[derive(Clone, Debug)]
 pub struct FieldLines<'a> {
-    /// From the beginning of the next line on; an empty line is behind the last.
+    /// From the beginning of the next line on; an empty line is behind the last, or nothing.
     rest: &'a [u8],
+    /// The lines behind those.
+    then: &'a [u8],
 }
 
 impl<'a> FieldLines<'a> {
     #[inline]
     pub(crate) fn new(lines: &'a [u8]) -> FieldLines<'a> {
-        FieldLines { rest: lines }
+        FieldLines {
+            rest: lines,
+            then: &[],
+        }
     }
 
     /// The values of all lines whose name is `name`, without case.
@@ -35,6 +40,9 @@ impl<'a> FieldLines<'a> {
     /// The next line's name and value, as bytes.
     #[inline]
     fn next_line(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.then);
+        }
         let end = memchr::memchr(b'\n', self.rest)?;
         let (line, rest) = self.rest.split_at(end + 1);
         let colon = memchr::memchr(b':', line)?;
@@ -54,6 +62,87 @@ impl<'a> Iterator for FieldLines<'a> {
     }
 }
 
+/// Fields that are known when the program is built, as the lines that will be sent. They are
+/// checked once, by the compiler, and not copied before they are sent.
+///
+/// # Examples
+/// ```
+/// use sunstar::http::{FixedFields, StatusCode};
+/// use sunstar::service::Response;
+///
+/// const HTML: FixedFields =
+///     FixedFields::new("content-type: text/html\r\ncache-control: no-cache\r\n");
+///
+/// let response = Response::new(StatusCode::OK).with_fixed_fields(HTML);
+/// assert_eq!(response.fields.len(), 2);
+/// ```
+/// A line that is none does not compile:
+/// ```compile_fail,E0080
+/// # use sunstar::http::FixedFields;
+/// const WRONG: FixedFields = FixedFields::new("content-type = text/html\r\n");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FixedFields {
+    lines: &'static str,
+}
+
+impl FixedFields {
+    /// Takes `lines`. Each is a name of lower-case letters, digits, `-` and `_`, a colon, a space,
+    /// a value of visible ASCII and spaces, and CRLF.
+    ///
+    /// # Panics
+    /// If a line is not of that form, or its name is one of those that the protocol writes by
+    /// itself (`connection`, `content-length`, `transfer-encoding`). In a constant that is an error
+    /// of the compiler.
+    pub const fn new(lines: &'static str) -> FixedFields {
+        let mut rest = lines.as_bytes();
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(fixed_line_len(rest));
+            assert!(
+                !starts_with(line, b"connection: ")
+                    && !starts_with(line, b"content-length: ")
+                    && !starts_with(line, b"transfer-encoding: "),
+                "the protocol writes this field by itself"
+            );
+            rest = behind;
+        }
+        FixedFields { lines }
+    }
+}
+
+/// How long the first line of `bytes` is, its end included.
+const fn fixed_line_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() && matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') {
+        at += 1;
+    }
+    let name_len = at;
+    assert!(
+        name_len > 0 && at + 2 <= bytes.len() && bytes[at] == b':' && bytes[at + 1] == b' ',
+        "a line is a name in lower case, a colon, a space and a value"
+    );
+    at += 2;
+    while at < bytes.len() && matches!(bytes[at], b' '..=b'~') {
+        at += 1;
+    }
+    assert!(
+        at + 2 <= bytes.len() && bytes[at] == b'\r' && bytes[at + 1] == b'\n',
+        "a line ends with CRLF, and its value is visible ASCII and spaces"
+    );
+    at + 2
+}
+
+const fn starts_with(bytes: &[u8], front: &[u8]) -> bool {
+    let mut at = 0;
+    while at < front.len() {
+        if at == bytes.len() || bytes[at] != front[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 /// How many bytes of field lines fit into a response without an allocation.
 const INLINE_LEN: usize = 54;
 
@@ -64,6 +153,8 @@ const INLINE_LEN: usize = 54;
 /// its value and four bytes more) allocate nothing.
 #[derive(Clone)]
 pub struct Fields {
+    /// The first ones, if they were known before the program ran.
+    fixed: FixedFields,
     here: [u8; INLINE_LEN],
     here_len: u8,
     /// Whether a name is among those that the protocol writes by itself.
@@ -81,6 +172,7 @@ impl Fields {
     #[inline]
     pub fn new() -> Fields {
         Fields {
+            fixed: FixedFields { lines: "" },
             here: [0; INLINE_LEN],
             here_len: 0,
             has_framing: false,
@@ -111,6 +203,23 @@ impl Fields {
         self.write(&name, &value);
     }
 
+    /// Adds fields behind those that are there. Costs nothing if there are none.
+    #[inline]
+    pub fn append_fixed(&mut self, fixed: FixedFields) {
+        if self.is_empty() {
+            self.fixed = fixed;
+        } else {
+            self.append_fixed_behind(fixed);
+        }
+    }
+
+    #[cold]
+    fn append_fixed_behind(&mut self, fixed: FixedFields) {
+        for (name, value) in FieldLines::new(fixed.lines.as_bytes()) {
+            self.write_line(name.as_bytes(), value);
+        }
+    }
+
     /// Removes every field of that name.
     pub fn remove(&mut self, name: &HeaderName) {
         if self.contains(name) {
@@ -138,7 +247,8 @@ impl Fields {
 
     /// All fields in order, as `(name, value)`; names are in lower case.
     pub fn iter(&self) -> FieldLines<'_> {
-        FieldLines::new(self.lines())
+        let [rest, then] = self.lines();
+        FieldLines { rest, then }
     }
 
     /// How many fields there are.
@@ -149,16 +259,17 @@ impl Fields {
     /// Whether there is no field.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.here_len == 0 && self.away.is_none()
+        self.fixed.lines.is_empty() && self.here_len == 0 && self.away.is_none()
     }
 
-    /// The lines as they are sent, each with its CRLF.
+    /// The lines as they are sent, each with its CRLF, in two pieces.
     #[inline]
-    pub(crate) fn lines(&self) -> &[u8] {
-        match &self.away {
+    pub(crate) fn lines(&self) -> [&[u8]; 2] {
+        let others = match &self.away {
             None => &self.here[..usize::from(self.here_len)],
             Some(lines) => lines,
-        }
+        };
+        [self.fixed.lines.as_bytes(), others]
     }
 
     /// Whether a field about framing or connection may be among them.
@@ -169,7 +280,10 @@ impl Fields {
 
     #[inline]
     fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.has_framing |= matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION);
+        self.has_framing |= matches!(
+            *name,
+            CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION | UPGRADE
+        );
         self.write_line(name.as_str().as_bytes(), value.as_bytes());
     }
 
@@ -245,7 +359,7 @@ mod tests {
         fields.append(CONTENT_TYPE, value("text/plain"));
         fields.append(SET_COOKIE, value(""));
         let lines = b"set-cookie: a=b\r\ncontent-type: text/plain\r\nset-cookie: \r\n";
-        assert_eq!(fields.lines(), lines);
+        assert_eq!(fields.lines().concat(), lines);
         assert_eq!((fields.len(), fields.has_framing()), (3, false));
         assert_eq!(fields.get(&SET_COOKIE), Some(&b"a=b"[..]));
     }
@@ -257,10 +371,54 @@ mod tests {
         fields.append(ALLOW, value("GET"));
         fields.append(SET_COOKIE, value("c=d"));
         fields.insert(SET_COOKIE, value("e=f"));
-        assert_eq!(fields.lines(), b"allow: GET\r\nset-cookie: e=f\r\n");
+        assert_eq!(
+            fields.lines().concat(),
+            b"allow: GET\r\nset-cookie: e=f\r\n"
+        );
         fields.remove(&ALLOW);
         fields.remove(&ALLOW);
-        assert_eq!(fields.lines(), b"set-cookie: e=f\r\n");
+        assert_eq!(fields.lines().concat(), b"set-cookie: e=f\r\n");
+    }
+
+    #[test]
+    fn fixed_fields_are_fields_like_others_and_keep_their_place() {
+        const HTML: FixedFields = FixedFields::new("content-type: text/html\r\nallow: GET\r\n");
+        let mut fields = Fields::new();
+        fields.append_fixed(HTML);
+        fields.append(SET_COOKIE, value("a=b"));
+        fields.append_fixed(FixedFields::new("x-last: 1\r\n"));
+        let names: Vec<_> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["content-type", "allow", "set-cookie", "x-last"]);
+        assert_eq!(fields.get(&CONTENT_TYPE), Some(&b"text/html"[..]));
+        fields.insert(CONTENT_TYPE, value("text/plain"));
+        let lines = b"allow: GET\r\nset-cookie: a=b\r\nx-last: 1\r\ncontent-type: text/plain\r\n";
+        assert_eq!(fields.lines().concat(), lines);
+    }
+
+    #[test]
+    fn what_is_no_line_is_not_fixed() {
+        let wrong = [
+            "a",
+            "a:b\r\n",
+            "A: b\r\n",
+            ": b\r\n",
+            "a: b",
+            "a: b\r",
+            "a: b\n",
+            "a: b\rc: d\r\n",
+            "a: \u{e9}\r\n",
+            "a: b\r\n\r\n",
+            "a : b\r\n",
+            "a: b\r\ncontent-length: 1\r\n",
+            "connection: close\r\n",
+            "transfer-encoding: chunked\r\n",
+        ];
+        for lines in wrong {
+            let made = std::panic::catch_unwind(|| FixedFields::new(lines));
+            assert!(made.is_err(), "{lines:?}");
+        }
+        FixedFields::new("connection-x: 1\r\n");
+        FixedFields::new("");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! field names are tokens and field values hold no CR, LF or NUL (the parser has checked all of
 //! it, RFC 9110 section 5).
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::rc::Rc;
 
 use http::{HeaderName, HeaderValue, Method};
 
@@ -52,7 +54,7 @@ impl Span {
 }
 
 /// Where a request target stands, and its path in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// The target as sent.
     whole: Span,
@@ -85,6 +87,12 @@ impl Target {
         Target::new(whole, start..len.map_or(text.len(), |len| start + len))
     }
 
+    /// The target in the bytes of its head.
+    #[cfg(test)]
+    pub(crate) fn whole_of(self, bytes: &[u8]) -> &[u8] {
+        self.whole.of(bytes)
+    }
+
     /// The query, without its `?`.
     #[inline]
     fn query(self) -> Option<Span> {
@@ -105,65 +113,77 @@ fn authority_end(target: &[u8]) -> usize {
 
 /// The head of a request: method, target, version and field lines.
 ///
-/// It owns a counted slice of the bytes it was parsed from, so it is cheap to keep and to move.
-#[derive(Debug)]
+/// It is a count on what was read, with a counted slice of the bytes it was read from: one word, so
+/// that it costs nothing to keep and to move.
+#[derive(Clone, Debug)]
 pub struct Head {
-    bytes: Buf,
-    method: Named,
-    target: Target,
+    parts: Rc<Parts>,
+}
+
+/// What a head says, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) bytes: Buf,
+    /// Borrowed where it can be, as a `Method` is costly to move.
+    pub(crate) method: Cow<'static, Method>,
+    pub(crate) target: Target,
     /// Where the field lines begin. They are found anew when they are asked for, which few handlers
-    /// do: so the head stays small, and reading it keeps no table.
-    fields_start: u16,
-    version: Version,
+    /// do: so reading a head keeps no table.
+    pub(crate) fields_start: u16,
+    pub(crate) version: Version,
 }
 
-/// A method: a reference where it can be one, as a `Method` is costly to move.
-#[derive(Debug)]
-enum Named {
-    Known(&'static Method),
-    Other(Box<Method>),
+/// The place of a head, which the next one takes over if nobody else keeps it: so that heads cost
+/// no allocation.
+#[derive(Default)]
+pub(crate) struct Last {
+    head: Option<Head>,
 }
 
-impl Clone for Named {
-    #[expect(
-        clippy::inline_always,
-        reason = "as a call it writes a head field by field, and the move behind it has to wait"
-    )]
-    #[inline(always)]
-    fn clone(&self) -> Named {
-        match self {
-            Named::Known(method) => Named::Known(method),
-            Named::Other(method) => Named::other((**method).clone()),
+impl Last {
+    /// Makes a head of its parts.
+    #[inline]
+    pub(crate) fn renew(&mut self, parts: Parts) -> Head {
+        match self
+            .head
+            .as_mut()
+            .and_then(|head| Rc::get_mut(&mut head.parts))
+        {
+            Some(place) => *place = parts,
+            None => self.head = Some(Head::from(parts)),
+        }
+        self.head.clone().expect("it was set just now")
+    }
+
+    /// The head.
+    #[inline]
+    pub(crate) fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
+    /// Lets go of the bytes of the last head.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        let Some(head) = &mut self.head else { return };
+        match Rc::get_mut(&mut head.parts) {
+            Some(place) => place.bytes = Buf::new(),
+            None => self.head = None,
         }
     }
 }
 
-impl Named {
-    #[cold]
-    fn other(method: Method) -> Named {
-        Named::Other(Box::new(method))
-    }
-}
-
-impl Clone for Head {
-    #[expect(
-        clippy::inline_always,
-        reason = "as a call it writes a head field by field, and the move behind it has to wait"
-    )]
-    #[inline(always)]
-    fn clone(&self) -> Head {
+impl From<Parts> for Head {
+    fn from(parts: Parts) -> Head {
         Head {
-            bytes: self.bytes.clone(),
-            method: self.method.clone(),
-            ..*self
+            parts: Rc::new(parts),
         }
     }
 }
 
 impl Head {
-    /// Puts a head together. For parsers; `bytes` are a head up to and with the empty line, with
-    /// `target` inside it and the field lines from `fields_start` on, and hold what the module's
-    /// invariants say.
+    /// Puts a head together of `bytes` that are a head up to and with the empty line, with `target`
+    /// inside it and the field lines from `fields_start` on, and hold what the module's invariants
+    /// say.
     pub(crate) fn new(
         bytes: Buf,
         method: Method,
@@ -171,54 +191,31 @@ impl Head {
         target: Span,
         fields_start: u16,
     ) -> Head {
-        let target = Target::split(&bytes, target);
-        let method = Named::other(method);
-        Head {
+        Head::from(Parts {
+            target: Target::split(&bytes, target),
             bytes,
-            method,
-            target,
+            method: Cow::Owned(method),
             fields_start,
             version,
-        }
-    }
-
-    /// As [`Head::new`], of parts that cost nothing to put together.
-    #[inline]
-    pub(crate) fn from_parts(
-        bytes: Buf,
-        method: &'static Method,
-        version: Version,
-        target: Target,
-        fields_start: u16,
-    ) -> Head {
-        Head {
-            bytes,
-            method: Named::Known(method),
-            target,
-            fields_start,
-            version,
-        }
+        })
     }
 
     /// The method, such as `GET`. Methods are case-sensitive (RFC 9110 section 9.1).
     #[inline]
     pub fn method(&self) -> &Method {
-        match &self.method {
-            Named::Known(method) => method,
-            Named::Other(method) => method,
-        }
+        &self.parts.method
     }
 
     /// The version that the request line names.
     #[inline]
     pub fn version(&self) -> Version {
-        self.version
+        self.parts.version
     }
 
     /// The request target exactly as sent (RFC 9112 section 3.2).
     #[inline]
     pub fn target(&self) -> &str {
-        self.text(self.target.whole)
+        self.text(self.parts.target.whole)
     }
 
     /// The path of the target: without scheme, authority and query, still percent-encoded.
@@ -226,7 +223,7 @@ impl Head {
     /// `*` for the asterisk-form; the whole target for the authority-form of CONNECT.
     #[inline]
     pub fn path(&self) -> &str {
-        match self.text(self.target.path) {
+        match self.text(self.parts.target.path) {
             "" => "/",
             path => path,
         }
@@ -235,7 +232,7 @@ impl Head {
     /// As [`path`](Head::path), as bytes.
     #[inline]
     pub(crate) fn path_bytes(&self) -> &[u8] {
-        match self.target.path.of(&self.bytes) {
+        match self.parts.target.path.of(&self.parts.bytes) {
             b"" => b"/",
             path => path,
         }
@@ -244,7 +241,7 @@ impl Head {
     /// The query of the target, without its `?`, still percent-encoded.
     #[inline]
     pub fn query(&self) -> Option<&str> {
-        self.target.query().map(|query| self.text(query))
+        self.parts.target.query().map(|query| self.text(query))
     }
 
     /// The host, and its port if there is one, that the request is for: the authority of an
@@ -262,7 +259,7 @@ impl Head {
     /// All field lines in the order in which they were sent.
     #[inline]
     pub fn fields(&self) -> FieldLines<'_> {
-        FieldLines::new(&self.bytes[usize::from(self.fields_start)..])
+        FieldLines::new(&self.parts.bytes[usize::from(self.parts.fields_start)..])
     }
 
     /// The value of the first field line with this name, without case.
@@ -275,13 +272,21 @@ impl Head {
     /// The bytes that the head was parsed from.
     #[inline]
     pub fn bytes(&self) -> &Buf {
-        &self.bytes
+        &self.parts.bytes
     }
 
     /// Moves the head's bytes into memory of its own, so that the buffer they came in can go back
     /// to its ring. For a head that is kept beyond the turn in which it came.
     pub fn detach(&mut self, pool: &Pool) {
-        self.bytes = pool.copy(&self.bytes);
+        *self = Head::from(self.detached(pool));
+    }
+
+    /// What the head says, with bytes of its own.
+    pub(crate) fn detached(&self, pool: &Pool) -> Parts {
+        Parts {
+            bytes: pool.copy(self.bytes()),
+            ..Parts::clone(&self.parts)
+        }
     }
 
     /// The same head with one more field line, before all others, written to a buffer of `pool`.
@@ -292,7 +297,12 @@ impl Head {
         name: &HeaderName,
         value: &HeaderValue,
     ) -> Option<Head> {
-        let (line, rest) = self.bytes.split_at(usize::from(self.fields_start));
+        let Parts {
+            bytes,
+            fields_start,
+            ..
+        } = &*self.parts;
+        let (line, rest) = bytes.split_at(usize::from(*fields_start));
         let parts = [
             line,
             name.as_str().as_bytes(),
@@ -305,16 +315,16 @@ impl Head {
         u16::try_from(len).ok()?;
         let mut bytes = pool.buffer(len);
         bytes.extend_from_parts(parts);
-        Some(Head {
+        Some(Head::from(Parts {
             bytes: bytes.freeze(),
-            ..self.clone()
-        })
+            ..Parts::clone(&self.parts)
+        }))
     }
 
     /// The text of a span of the target.
     fn text(&self, span: Span) -> &str {
         // The parser admits only visible ASCII in a target, so this never falls back.
-        std::str::from_utf8(span.of(&self.bytes)).unwrap_or("")
+        std::str::from_utf8(span.of(&self.parts.bytes)).unwrap_or("")
     }
 }
 

@@ -43,7 +43,8 @@ pub struct Limits {
     /// connection wants no input.
     pub pipelined_len_max: usize,
     /// How much output may wait before the next request is taken up, or the next piece of a stream:
-    /// 128 KiB here and as much with the kernel's part of the connection, together 256 KiB.
+    /// 128 KiB here. The kernel takes as much of what the peer has no room for
+    /// (`TCP_NOTSENT_LOWAT`, tcp(7)), together 256 KiB.
     pub output_len_max: usize,
     /// How many requests a connection may send: no limit, since each leaves nothing behind. The
     /// answer to the last one says `Connection: close`.
@@ -59,7 +60,8 @@ pub struct Limits {
     /// How long a peer may be slower than that before it counts: 5 s.
     pub content_grace: Duration,
     /// How long a connection may stay idle, before its first request (clients open some ahead of
-    /// need) as between two: 90 s, then a silent close.
+    /// need) as between two: 90 s, then a silent close. Longer than the 60 s for which proxies
+    /// usually keep theirs, so that it is they who close, and none of their requests meets a close.
     pub idle_timeout: Duration,
 }
 

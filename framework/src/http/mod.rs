@@ -16,7 +16,7 @@ mod trailers;
 pub use content::Length;
 pub use error::Error;
 pub use event::Event;
-pub use fields::{FieldLines, Fields};
+pub use fields::{FieldLines, Fields, FixedFields};
 pub use head::{Head, Span, Version};
 pub use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use limits::Limits;

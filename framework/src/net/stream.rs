@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::mem::Buf;
 use crate::runtime::{self, Shard, SocketKey};
@@ -139,6 +140,20 @@ impl TcpStream {
     /// Sends FIN behind what is queued. Whatever is queued later is dropped.
     pub fn shutdown(&mut self) {
         self.shard.io.borrow_mut().shutdown(self.key);
+    }
+
+    /// Bounds how long the peer may take nothing of what is with the kernel for it, after which the
+    /// connection is reset (`TCP_USER_TIMEOUT`, tcp(7)); at least a millisecond, at most some 24
+    /// days. `None` leaves it to the system, which waits for as long as the peer answers at all.
+    ///
+    /// A connection that a [server](crate::Server) accepts has its `write_timeout`, until it is
+    /// another protocol's; others have none.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`, for instance on a Unix socket.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let io = self.shard.io.borrow();
+        io.descriptor(self.key).set_write_timeout(timeout)
     }
 
     /// The address of this end.

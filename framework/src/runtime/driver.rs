@@ -14,6 +14,9 @@ use crate::mem::Pool;
 
 pub(crate) use crate::sys::ring::Wait;
 
+/// Why a driver gets no operation on files.
+pub(crate) const NO_FILES: &str = "files are read at once where the driver takes no files";
+
 /// The drivers there are.
 #[expect(
     clippy::large_enum_variant,
@@ -86,6 +89,11 @@ impl Driver {
         } else {
             1
         }
+    }
+
+    /// Whether it takes operations on files: elsewhere they are done by calls that block.
+    pub(crate) fn takes_files(&self) -> bool {
+        matches!(self, Driver::Uring(_))
     }
 
     /// The runtime that this driver is inside of, for whoever runs the shard in it.

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::doorbell::Doorbell;
-use super::driver::Wait;
+use super::driver::{NO_FILES, Wait};
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use super::uring::Counters;
 use crate::mem::Pool;
@@ -106,6 +106,7 @@ impl Epoll {
                 let outcome = immediate::shutdown(socket).map(|()| Outcome::Done);
                 self.finish(id, outcome);
             }
+            Op::File(_) => unreachable!("{NO_FILES}"),
             Op::Close { socket } => {
                 if self.table.remove(socket).is_some_and(|it| it.listens) {
                     self.kernel.remove(socket);
@@ -439,6 +440,7 @@ fn descriptor(op: &Op) -> RawFd {
         | Op::Connect { socket, .. }
         | Op::Shutdown { socket }
         | Op::Close { socket } => *socket,
+        Op::File(_) => unreachable!("{NO_FILES}"),
     }
 }
 

@@ -27,7 +27,7 @@ use super::woken::Woken;
 const TASKS_PER_TURN: usize = 256;
 
 /// A task that is ready, with the group that it belongs to.
-type Runnable = async_task::Runnable<Index>;
+pub(super) type Runnable = async_task::Runnable<Index>;
 
 /// The tasks of one shard that other threads have woken.
 pub(crate) type WakeQueue = Woken<Runnable>;
@@ -292,7 +292,8 @@ fn schedule(outside: &Arc<Outside>, runnable: Runnable) {
     current::try_with(|shard| match shard {
         Some(shard) if Arc::ptr_eq(&shard.outside, outside) => shard.executor.push(runnable),
         _ => {
-            outside.woken.push(runnable);
+            let pushed = outside.woken.push(runnable);
+            assert!(pushed.is_ok(), "a shard drops its tasks before it ends");
             outside.bell.ring_from_outside();
         }
     });
@@ -354,9 +355,42 @@ impl<T> Task<T> {
         self.task.detach();
     }
 
+    /// The handle as one for which the task may have been cancelled.
+    pub(super) fn into_fallible(self) -> async_task::FallibleTask<T, Index> {
+        self.task.fallible()
+    }
+
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
         self.task.is_finished()
+    }
+}
+
+/// The handle of a task that goes on when its handle is dropped.
+pub(crate) struct Kept<T> {
+    task: Option<Task<T>>,
+}
+
+impl<T> Kept<T> {
+    pub(crate) fn of(task: Task<T>) -> Kept<T> {
+        Kept { task: Some(task) }
+    }
+}
+
+impl<T> Future for Kept<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let task = self.task.as_mut().expect("kept until it is dropped");
+        Pin::new(task).poll(context)
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.detach();
+        }
     }
 }
 

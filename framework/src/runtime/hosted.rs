@@ -28,7 +28,7 @@ use std::task::{Poll, Waker};
 
 use super::choice::DriverChoice;
 use super::doorbell::Doorbell;
-use super::driver::{Driver, Wait};
+use super::driver::{Driver, NO_FILES, Wait};
 
 use super::launch::Make;
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
@@ -458,6 +458,7 @@ impl Verb {
             Op::Connect { address, .. } => Verb::Connect(address.clone()),
             Op::Shutdown { .. } => Verb::Send(Sending::Fin),
             Op::Close { .. } => Verb::Close,
+            Op::File(_) => unreachable!("{NO_FILES}"),
         }
     }
 }
@@ -471,5 +472,6 @@ fn number_of(op: &Op) -> RawFd {
         | Op::Connect { socket, .. }
         | Op::Shutdown { socket }
         | Op::Close { socket } => *socket,
+        Op::File(_) => unreachable!("{NO_FILES}"),
     }
 }

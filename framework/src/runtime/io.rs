@@ -4,11 +4,14 @@
 //! is said in `socket`; every completion without `more` makes the operation count as ended, be it
 //! a success or an error, and is followed by a new one where one is wanted.
 
+mod file;
+
 use std::io;
 use std::task::{Context, Poll};
 
 use slab::Slab;
 
+use self::file::FileSlot;
 use super::driver::Driver;
 use super::op::{Completion, Op, Outcome, Target};
 use super::socket::{ACCEPTED_MAX, Incoming, Listener, Outgoing, Socket, Wakers};
@@ -21,6 +24,7 @@ pub(crate) struct Io {
     pub(crate) driver: Driver,
     sockets: Slab<Socket>,
     listeners: Slab<Listener>,
+    files: Slab<FileSlot>,
     wakers: Wakers,
 }
 
@@ -44,6 +48,7 @@ impl Io {
             driver,
             sockets: Slab::new(),
             listeners: Slab::new(),
+            files: Slab::new(),
             wakers: Wakers::default(),
         }
     }
@@ -416,6 +421,7 @@ impl Io {
             Target::Receiver(index) => self.received(SocketKey(index), more, outcome),
             Target::Sender(index) => self.sent(SocketKey(index), outcome),
             Target::Listener(index) => self.accepted(SocketKey(index), more, outcome),
+            Target::File(index) => self.file_done(index, outcome),
             Target::Nobody => {}
         }
     }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::blocking::{BlockingLimits, BlockingPool};
 use super::choice::DriverChoice;
 use super::current;
 use super::doorbell::Doorbell;
@@ -61,6 +62,8 @@ pub struct Config {
     pub task_quota: Duration,
     /// What is done about tasks that keep a shard to themselves.
     pub stalls: Stalls,
+    /// How many threads may block.
+    pub blocking: BlockingLimits,
     /// Whether to print to standard error what the kernel can do and what was chosen.
     pub verbose: bool,
 }
@@ -75,6 +78,7 @@ impl Config {
             idle: Idle::Sleep,
             task_quota: Duration::from_micros(500),
             stalls: Stalls::default(),
+            blocking: BlockingLimits::default(),
             verbose: false,
         }
     }
@@ -83,16 +87,19 @@ impl Config {
 /// What the shards of one runtime share while they run.
 struct Together {
     outside: Arc<[Arc<Outside>]>,
+    blocking: Arc<BlockingPool>,
     finished: AtomicUsize,
     failed: AtomicBool,
 }
 
 impl Together {
-    fn new(count: usize) -> Result<Together> {
+    fn new(config: &Config) -> Result<Together> {
+        let count = config.placement.shard_count();
         let outside: Result<Vec<_>, _> = (0..count).map(|_| Outside::new().map(Arc::new)).collect();
         let outside = outside.map_err(|error| Error::io("cannot make a doorbell", error))?;
         Ok(Together {
             outside: outside.into(),
+            blocking: BlockingPool::new(config.blocking, &config.placement),
             finished: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
         })
@@ -234,7 +241,7 @@ where
     T: Send + 'static,
 {
     let count = config.placement.shard_count();
-    let together = Arc::new(Together::new(count)?);
+    let together = Arc::new(Together::new(config)?);
     let (started, starts) = mpsc::channel();
     let mut threads = Vec::new();
     let mut gos = Vec::new();
@@ -278,6 +285,7 @@ where
             .expect("a shard that has started waits for this");
     }
     let ended: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
+    together.blocking.end();
     ready?;
     drop(watch?);
     Ok(ended.into_iter().filter_map(result_of).collect())
@@ -318,7 +326,14 @@ fn start(
             driver.describe()
         );
     }
-    let shard = Shard::new(id, config, Arc::clone(&together.outside), mesh, driver);
+    let shard = Shard::new(
+        id,
+        config,
+        Arc::clone(&together.outside),
+        mesh,
+        driver,
+        Arc::clone(&together.blocking),
+    );
     Ok((shard, host))
 }
 
@@ -420,14 +435,11 @@ fn end<T>(
     if result.is_err() {
         together.fail();
     }
-    let cleared = catch_unwind(AssertUnwindSafe(|| {
-        current::enter(shard, || {
-            shard.executor.clear(&shard.outside.woken);
-            let states = std::mem::take(&mut *shard.states.borrow_mut());
-            drop(states);
-        });
-    }));
-    cleared?;
+    let clear = || current::enter(shard, || shard.clear());
+    let cleared = catch_unwind(AssertUnwindSafe(clear));
+    let close = || current::enter(shard, || drop(shard.outside.woken.close()));
+    let closed = catch_unwind(AssertUnwindSafe(close));
+    cleared.and(closed)?;
     result
 }
 

@@ -5,7 +5,10 @@
 #![doc = include_str!("../../docs/manual/drivers.md")]
 #![doc = include_str!("../../docs/manual/groups.md")]
 
+mod alien;
 mod atomic;
+mod backlog;
+mod blocking;
 mod choice;
 mod clock;
 mod current;
@@ -14,6 +17,8 @@ mod driver;
 mod epoll;
 mod executor;
 mod fallback;
+pub(crate) mod file;
+mod foreign;
 mod groups;
 mod hosted;
 mod io;
@@ -39,23 +44,27 @@ mod uring_options;
 mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
+pub use alien::{Alien, Answer, CallError, alien};
+pub use blocking::{BlockingError, BlockingLimits, blocking};
 pub use choice::DriverChoice;
 pub use current::{
-    current_shard, driver_features, driver_name, now, pool, shard_count, spawn, wall_clock,
+    current_shard, driver_features, driver_name, now, pool, run_on, shard_count, spawn, wall_clock,
 };
 pub use executor::Task;
+pub use foreign::Foreign;
 pub use groups::{GROUPS_MAX, Group, GroupStats, SHARES_MAX};
 pub use launch::{Config, Idle, run_on_all_shards};
 pub use mesh::MeshStats;
 pub use placement::{Placement, ShardId};
 pub use preempt::{need_preempt, yield_if_needed};
-pub use sleep::{Sleep, YieldNow, sleep, sleep_until, within, yield_now};
+pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use stall::{Stall, Stalls, Tell};
 pub use stats::{Stats, stats};
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 
 pub(crate) use clock::deadline;
 pub(crate) use current::{descriptors_per_stream, with as with_current};
+pub(crate) use executor::Kept;
 pub(crate) use io::SocketKey;
 pub(crate) use mesh::Mesh;
 pub(crate) use shard::Shard;

@@ -7,11 +7,12 @@
 //! operation in the same place.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use slab::Slab;
 
 use crate::mem::Buf;
+use crate::sys::file::FileOp;
 use crate::sys::socket::{Descriptor, SockAddr};
 
 /// What the driver is asked to do. Sockets are named by number: whoever pushes keeps them open
@@ -37,6 +38,8 @@ pub(crate) enum Op {
     Shutdown { socket: RawFd },
     /// Closes a descriptor that no other operation names and that the pusher has given up.
     Close { socket: RawFd },
+    /// Opens or reads a file, which only a ring can without waiting.
+    File(FileOp),
 }
 
 /// Whom a completion is for: the socket or listener by its place in the shard's tables.
@@ -48,6 +51,8 @@ pub(crate) enum Target {
     Receiver(u32),
     /// The sends, the connect and the shutdown of a socket: at most one is in flight.
     Sender(u32),
+    /// An operation on a file.
+    File(u32),
     /// Nobody waits for it.
     Nobody,
 }
@@ -72,6 +77,10 @@ pub(crate) enum Outcome {
     Received(Buf),
     /// That many bytes of `data` were taken by the kernel.
     Sent { data: Buf, len: usize },
+    /// A file was opened.
+    Opened(OwnedFd),
+    /// What was read of a file; nothing at its end.
+    Read(Vec<u8>),
     /// Connected, shut down or closed.
     Done,
 }
@@ -178,6 +187,11 @@ impl OpTable {
     pub(crate) fn target(&self, id: OpId) -> Option<(Target, &Op)> {
         let in_flight = self.ops.get(id.index as usize)?;
         (in_flight.generation == id.generation).then_some((in_flight.target, &in_flight.op))
+    }
+
+    /// An operation, to be started again; `None` when it has ended already.
+    pub(crate) fn op(&mut self, id: OpId) -> Option<&mut Op> {
+        self.find(id).map(|in_flight| &mut in_flight.op)
     }
 
     /// Takes an operation out with its last completion; `None` when it has ended already.

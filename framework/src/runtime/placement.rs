@@ -49,6 +49,11 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// Whether a shard is pinned to `cpu`.
+    pub(super) fn has(&self, cpu: usize) -> bool {
+        self.cpus.contains(&Some(cpu))
+    }
+
     /// Pins `smp` shards (by default as many as there are CPUs) to CPUs of `cpus` (by default all
     /// that this process may use), each core once before the second hardware thread of any.
     ///

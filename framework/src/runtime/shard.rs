@@ -6,6 +6,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::alien::CallCount;
+use super::blocking::BlockingPool;
 use super::clock::Clock;
 use super::doorbell::Doorbell;
 use super::driver::Driver;
@@ -25,6 +27,8 @@ pub(crate) struct Outside {
     pub(crate) bell: Doorbell,
     pub(crate) woken: WakeQueue,
     pub(super) pulse: Pulse,
+    /// How many calls of alien threads are in.
+    pub(super) calls: CallCount,
 }
 
 impl Outside {
@@ -33,6 +37,7 @@ impl Outside {
             bell: Doorbell::new()?,
             woken: WakeQueue::new(),
             pulse: Pulse::default(),
+            calls: CallCount::new(0),
         })
     }
 }
@@ -49,6 +54,8 @@ pub(crate) struct Shard {
     pub(crate) timers: RefCell<Wheel>,
     pub(crate) io: RefCell<Io>,
     pub(crate) mesh: Mesh,
+    /// The threads that may block, of all shards.
+    pub(super) blocking: Arc<BlockingPool>,
     /// The state that lives on this shard, by type; see `sharded`.
     pub(crate) states: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     pub(super) batch: RefCell<Vec<Completion>>,
@@ -57,12 +64,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(
+    pub(super) fn new(
         id: ShardId,
         config: &Config,
         all: Arc<[Arc<Outside>]>,
         mesh: Mesh,
         driver: Driver,
+        blocking: Arc<BlockingPool>,
     ) -> Shard {
         let clock = Clock::new();
         let timers = RefCell::new(Wheel::new(clock.now()));
@@ -76,10 +84,18 @@ impl Shard {
             timers,
             io: RefCell::new(Io::new(driver)),
             mesh,
+            blocking,
             states: RefCell::new(Vec::new()),
             batch: RefCell::new(Vec::new()),
             wakers: Cell::default(),
         }
+    }
+
+    /// Drops all that lives on it. Must run in its scope.
+    pub(super) fn clear(&self) {
+        self.executor.clear(&self.outside.woken);
+        let states = std::mem::take(&mut *self.states.borrow_mut());
+        drop(states);
     }
 
     /// How many shards there are.

@@ -1,8 +1,8 @@
-//! [`Sleep`], [`within`] and [`YieldNow`]: futures that wait for time, or for nothing.
+//! [`Sleep`] and [`YieldNow`]: futures that wait for time, or for nothing.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -109,36 +109,6 @@ impl Drop for Sleep {
     fn drop(&mut self) {
         self.cancel();
     }
-}
-
-/// Waits for `future`, but no longer than `timeout`: then it is dropped, and the result is `None`.
-/// What is there in time wins, also if the timeout has passed meanwhile.
-///
-/// # Cancel safety
-/// Dropping it drops `future` and cancels the timer.
-///
-/// # Panics
-/// When it is polled outside of every shard.
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use sunstar::runtime::{Config, Placement, run_on_all_shards, within};
-///
-/// let waited = run_on_all_shards(&Config::new(Placement::unpinned(1)), |_| async {
-///     let never = within(Duration::from_millis(1), std::future::pending::<()>()).await;
-///     (never, within(Duration::ZERO, async { 7 }).await)
-/// });
-/// assert_eq!(waited?, [(None, Some(7))]);
-/// # Ok::<(), sunstar::Error>(())
-/// ```
-pub async fn within<F: Future>(timeout: Duration, future: F) -> Option<F::Output> {
-    let (mut future, mut timer) = (pin!(future), pin!(sleep(timeout)));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }
 
 /// Goes on in the shard's next turn. See [`yield_now`].

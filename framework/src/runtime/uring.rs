@@ -10,7 +10,7 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::doorbell::Doorbell;
@@ -19,6 +19,7 @@ use super::uring_options::{Feature, UringFeatures, UringOptions, UringSizes};
 use crate::mem::{Buf, Pool};
 use crate::sys::buf_ring::BufRing;
 use crate::sys::event;
+use crate::sys::file::FileOp;
 use crate::sys::limit;
 use crate::sys::probe::Probe;
 use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Setup, Wait, number, opcode, types};
@@ -42,7 +43,7 @@ const QUIESCE_TRIES: usize = 20;
 const QUIESCE_STEP: Duration = Duration::from_millis(50);
 
 /// The only operations that the ring takes. Whoever adds one to `entry` adds it here.
-const OPERATIONS: [u8; 9] = [
+const OPERATIONS: [u8; 10] = [
     opcode::AcceptMulti::CODE,
     opcode::RecvMulti::CODE,
     opcode::Send::CODE,
@@ -51,8 +52,9 @@ const OPERATIONS: [u8; 9] = [
     opcode::Close::CODE,
     opcode::AsyncCancel::CODE,
     opcode::MsgRingData::CODE,
-    // The doorbell's eventfd.
+    // The doorbell's eventfd, and files.
     opcode::Read::CODE,
+    opcode::OpenAt2::CODE,
 ];
 /// After how many receives without a provided buffer one goes to memory of its own.
 const STARVED_MAX: u8 = 4;
@@ -174,7 +176,7 @@ impl Uring {
         let (id, op) = self.ops.insert(target, op);
         let entry = entry(op).user_data(id.to_bits());
         // SAFETY: what the entry names is owned by `op`, which the table keeps until the last
-        // completion, in place: a `Buf`'s block and a boxed address do not move with it.
+        // completion, in place: a `Buf`'s block, a vector's and what is boxed do not move with it.
         unsafe { self.ring.push(&entry) };
         id
     }
@@ -252,7 +254,7 @@ impl Uring {
 
     /// Starts a multishot operation again that has ended without having been asked to.
     fn restart(&mut self, id: OpId) {
-        let (_, op) = self.ops.target(id).expect("it has not ended for its owner");
+        let op = self.ops.op(id).expect("it has not ended for its owner");
         let entry = entry(op).user_data(id.to_bits());
         // SAFETY: a receive names no memory but provided buffers.
         unsafe { self.ring.push(&entry) };
@@ -348,6 +350,7 @@ impl Uring {
             }
             Op::Receive { .. } => Outcome::Received(received.unwrap_or_default()),
             Op::Send { .. } => return Some(sent(target, ended, result)),
+            Op::File(_) => return Some(file_done(target, ended, raw.result)),
             Op::Connect { .. } | Op::Shutdown { .. } | Op::Close { .. } => Outcome::Done,
         };
         Some(Completion {
@@ -426,9 +429,35 @@ fn sent(target: Target, ended: Option<(Target, Op)>, len: u32) -> Completion {
     }
 }
 
+/// The completion of an operation on a file that went well.
+fn file_done(target: Target, ended: Option<(Target, Op)>, result: i32) -> Completion {
+    let outcome = match ended {
+        Some((_, Op::File(FileOp::Open { .. }))) => {
+            // SAFETY: a successful open's result is a descriptor that only we know.
+            Outcome::Opened(unsafe { OwnedFd::from_raw_fd(result) })
+        }
+        Some((_, Op::File(FileOp::Read { mut room, .. }))) => {
+            let len = usize::try_from(result).expect("an error has been told apart");
+            assert!(
+                len <= room.capacity(),
+                "more was read than there is room for"
+            );
+            // SAFETY: the kernel has written so many bytes from the beginning on.
+            unsafe { room.set_len(len) };
+            Outcome::Read(room)
+        }
+        _ => unreachable!("an operation on a file completes once"),
+    };
+    Completion {
+        target,
+        more: false,
+        outcome: Ok(outcome),
+    }
+}
+
 /// The submission for an operation.
 #[inline]
-fn entry(op: &Op) -> Entry {
+fn entry(op: &mut Op) -> Entry {
     match op {
         Op::Accept { listener } => opcode::AcceptMulti::new(types::Fd(*listener))
             .flags(number::SOCK_CLOEXEC)
@@ -449,5 +478,19 @@ fn entry(op: &Op) -> Entry {
             opcode::Shutdown::new(types::Fd(*socket), number::SHUT_WR).build()
         }
         Op::Close { socket } => opcode::Close::new(types::Fd(*socket)).build(),
+        Op::File(FileOp::Open {
+            directory,
+            path,
+            how,
+        }) => {
+            let directory = types::Fd(directory.as_raw_fd());
+            opcode::OpenAt2::new(directory, path.as_ptr(), &raw const **how).build()
+        }
+        Op::File(FileOp::Read { file, at, room }) => {
+            let len = u32::try_from(room.capacity()).unwrap_or(u32::MAX);
+            opcode::Read::new(types::Fd(file.as_raw_fd()), room.as_mut_ptr(), len)
+                .offset(*at)
+                .build()
+        }
     }
 }

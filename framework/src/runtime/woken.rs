@@ -1,14 +1,20 @@
 //! [`Woken`]: what other threads have woken and the shard has not yet taken up.
 //!
 //! What must hold: what was pushed before the doorbell's fence is seen behind the shard's; the flag
-//! is down only while nothing waits. `framework/loom` tries all interleavings.
+//! is down only while nothing waits; nothing is left in it once it is closed. `framework/loom`
+//! tries all interleavings.
 
 use super::atomic::{AtomicBool, Mutex, MutexGuard, Ordering};
 
 /// A queue that any thread fills and one empties.
 pub(crate) struct Woken<T> {
     waiting: AtomicBool,
-    tasks: Mutex<Vec<T>>,
+    tasks: Mutex<Tasks<T>>,
+}
+
+struct Tasks<T> {
+    list: Vec<T>,
+    is_closed: bool,
 }
 
 impl<T> Woken<T> {
@@ -17,9 +23,13 @@ impl<T> Woken<T> {
         reason = "threads meet here; shards do not come by"
     )]
     pub(crate) fn new() -> Woken<T> {
+        let tasks = Tasks {
+            list: Vec::new(),
+            is_closed: false,
+        };
         Woken {
             waiting: AtomicBool::new(false),
-            tasks: Mutex::new(Vec::new()),
+            tasks: Mutex::new(tasks),
         }
     }
 
@@ -28,19 +38,30 @@ impl<T> Woken<T> {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn push(&self, task: T) {
+    /// Adds a task, or gives it back when nobody will take it up any more.
+    pub(super) fn push(&self, task: T) -> Result<(), T> {
         let mut tasks = self.lock();
-        tasks.push(task);
+        if tasks.is_closed {
+            return Err(task);
+        }
+        tasks.list.push(task);
         self.waiting.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn take(&self) -> Vec<T> {
         let mut tasks = self.lock();
         self.waiting.store(false, Ordering::Relaxed);
-        std::mem::take(&mut tasks)
+        std::mem::take(&mut tasks.list)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+    /// Lets nothing more in, and gives back what is left.
+    pub(super) fn close(&self) -> Vec<T> {
+        self.lock().is_closed = true;
+        self.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tasks<T>> {
         self.tasks
             .lock()
             .expect("nothing panics while it is locked")

@@ -19,6 +19,7 @@ use super::balance::Balance;
 use super::refuse::{Full, REFUSED_MAX};
 use super::session::{Session, Shared};
 use super::shutdown::{Listener, Phase};
+use crate::future::{TimedOut, with_timeout};
 use crate::net::{TcpListener, TcpStream};
 use crate::runtime::{self, ShardId};
 use crate::service::Service;
@@ -214,7 +215,8 @@ async fn turn_away(mut stream: TcpStream) {
         // What it has sent is read, or closing would destroy the answer.
         while let Ok(Some(_)) = stream.recv().await {}
     };
-    runtime::within(TURN_AWAY_TIMEOUT, told).await;
+    // Told or not, it goes.
+    let _ = with_timeout(TURN_AWAY_TIMEOUT, told).await;
 }
 
 /// Gives a fresh connection to the shard that is to serve it.
@@ -272,9 +274,9 @@ async fn hand_over<S: Service>(descriptor: Descriptor, to: ShardId, shared: Rc<S
     let sent = Arc::clone(&parcel);
     let there = Sharded::<Rc<Shared<S>>>::everywhere();
     let mut taken = pin!(there.on(to, move |there| take_in(&sent, there)));
-    let in_time = runtime::within(HAND_OVER_TIMEOUT, taken.as_mut())
+    let in_time = with_timeout(HAND_OVER_TIMEOUT, taken.as_mut())
         .await
-        .is_some();
+        .is_ok();
     let Connections { balance, shard, .. } = &shared.connections;
     if !in_time {
         balance.set_stalled(to.index(), true);
@@ -347,10 +349,10 @@ async fn accept_waiting<S: Service>(waiting: &Descriptor, doors: &Doors<S>) {
     let mut listener = TcpListener::adopt(copy);
     while open.get() < *max {
         let next = poll_fn(|context| listener.poll_descriptor(context));
-        match runtime::within(RELIEF_TIMEOUT, next).await {
-            Some(Ok(descriptor)) => take_up(descriptor, doors),
+        match with_timeout(RELIEF_TIMEOUT, next).await {
+            Ok(Ok(descriptor)) => take_up(descriptor, doors),
             // What its own shard could not accept either waits for the next look.
-            Some(Err(_)) | None => break,
+            Ok(Err(_)) | Err(TimedOut) => break,
         }
     }
     for descriptor in rest(&mut listener).await {

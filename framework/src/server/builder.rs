@@ -173,7 +173,7 @@ impl Server {
         };
         let (driver, uring, idle) = (config.driver, config.uring, config.idle);
         let (task_quota, stalls) = (config.task_quota, config.stalls.clone());
-        let verbose = config.verbose;
+        let (blocking, verbose) = (config.blocking, config.verbose);
         let plan = Arc::new(Plan::new(listeners, stopped, config, placement.clone())?);
         let runtime = runtime::Config {
             placement,
@@ -182,6 +182,7 @@ impl Server {
             idle,
             task_quota,
             stalls,
+            blocking,
             verbose,
         };
         let ended = run_on_all_shards(&runtime, move |shard| {
@@ -263,7 +264,7 @@ impl Plan {
         };
         for Bound { socket, .. } in &bound {
             // It may have been changed since they were bound.
-            let bounded = socket.set_write_timeout(config.write_timeout);
+            let bounded = socket.set_write_timeout(Some(config.write_timeout));
             bounded
                 .map_err(|error| Error::io("cannot bound how long peers may not read", error))?;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::balance::Accept;
 use crate::http::{HeaderValue, Limits};
-use crate::runtime::{DriverChoice, Idle, Placement, Stalls, UringOptions};
+use crate::runtime::{BlockingLimits, DriverChoice, Idle, Placement, Stalls, UringOptions};
 use crate::sys::limit;
 
 /// Descriptors kept free for everything that is not a connection: rings, listeners, files.
@@ -31,6 +31,10 @@ pub struct Config {
     /// What is done about handlers that keep a shard to themselves. By default they are reported
     /// after 25 ms, five times a minute, and the process aborts when one has for 2 s.
     pub stalls: Stalls,
+    /// How many threads may block, for [`blocking`](crate::blocking) and the handlers of
+    /// [`Router::blocking`](crate::Router::blocking): 128, and 1,024 calls may wait for one. One
+    /// more is answered with 503 and `Retry-After`.
+    pub blocking: BlockingLimits,
     /// The `Server` field of answers; `None` sends none. Default: `sunstar`.
     pub server_name: Option<HeaderValue>,
     /// How many connections are open at once, over all shards; each shard takes its part. One
@@ -41,8 +45,7 @@ pub struct Config {
     /// How long a graceful stop waits for answers that are under way. Default: 10 s.
     pub grace: Duration,
     /// How long a connection may take to accept any bytes of an answer, of those with the kernel
-    /// too (`TCP_USER_TIMEOUT`, tcp(7)); then it ends. For what is with the kernel that holds
-    /// behind an upgrade as well. Default: 30 s.
+    /// too (`TCP_USER_TIMEOUT`, tcp(7)); then it ends. Not behind an upgrade. Default: 30 s.
     pub write_timeout: Duration,
     /// How long a connection that we ended stays readable, so that the peer gets the last answer
     /// before a reset could destroy it (RFC 9112 section 9.6). Default: 1 s.
@@ -67,6 +70,7 @@ impl Default for Config {
             idle: Idle::default(),
             task_quota: Duration::from_micros(500),
             stalls: Stalls::default(),
+            blocking: BlockingLimits::default(),
             server_name: Some(HeaderValue::from_static("sunstar")),
             connections_max: default_connections_max(),
             grace: Duration::from_secs(10),

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::counters::{Counters, End};
+use crate::future::with_timeout;
 use crate::http::{HeaderValue, StatusCode, header};
 use crate::metrics::{Family, Format, Kind, Number, Text};
-use crate::runtime::{self, Group, GroupStats, ShardId, Stats, within};
+use crate::runtime::{self, Group, GroupStats, ShardId, Stats};
 use crate::service::{Request, Response, preferred_media_type};
 
 /// How long all shards may take to answer.
@@ -33,7 +34,10 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 /// ```
 pub async fn metrics(request: Request) -> Response {
     let mut text = Text::new(metrics_format(&request));
-    if within(PATIENCE, write_metrics(&mut text)).await.is_none() {
+    if with_timeout(PATIENCE, write_metrics(&mut text))
+        .await
+        .is_err()
+    {
         return Response::new(StatusCode::SERVICE_UNAVAILABLE);
     }
     let media_type = HeaderValue::from_static(text.format().media_type());

@@ -423,31 +423,43 @@ impl<S: Service> Turn<'_, S> {
     }
 
     #[inline]
-    fn answer(&mut self, response: Response, now: Instant) {
-        let Response {
-            status,
-            fields,
-            content,
-        } = response;
+    fn answer(&mut self, mut response: Response, now: Instant) {
         if self.session.end != End::TimedOut {
             self.session.end = End::Finished;
         }
         if self.session.stop.phase() >= Phase::Draining && !self.work.connection.has_input() {
             self.work.connection.send_close();
         }
-        let content = match content {
+        // What a response consists of stays where the handler wrote it: to move it would cost more
+        // than to send it.
+        let content = match &mut response.content {
             Content::Empty => Buf::new(),
-            Content::Buf(content) => content,
-            Content::Stream(source) => return self.begin_stream(status, &fields, source, now),
-            Content::Upgrade(takeover) => return self.upgrade(status, &fields, takeover, now),
+            Content::Buf(content) => std::mem::take(content),
+            Content::Stream(_) | Content::Upgrade(_) => return self.answer_long(response, now),
         };
+        let Response { status, fields, .. } = &response;
         let standing = self.session.shared.standing.lines(now);
         self.work
             .connection
-            .send_whole(status, &fields, content, &standing, now);
+            .send_whole(*status, fields, content, &standing, now);
         drop(standing);
         if self.work.inflow.is_some() {
             self.work.end_inflow();
+        }
+    }
+
+    /// Answers with what does not end with the response.
+    #[cold]
+    fn answer_long(&mut self, response: Response, now: Instant) {
+        let Response {
+            status,
+            fields,
+            content,
+        } = response;
+        match content {
+            Content::Stream(source) => self.begin_stream(status, &fields, source, now),
+            Content::Upgrade(takeover) => self.upgrade(status, &fields, takeover, now),
+            Content::Empty | Content::Buf(_) => unreachable!("that is answered at once"),
         }
     }
 

@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 use super::inflow::{Inflow, Taken};
 use super::{FromRequest, IntoResponse, Rejection, Request, Response};
-use crate::http::{Error, HeaderValue, Length, StatusCode, Trailers, header};
+use crate::http::{Error, FixedFields, HeaderValue, Length, StatusCode, Trailers, header};
 use crate::mem::{Buf, Pool};
 use crate::sharded::Sharded;
 
@@ -270,8 +270,8 @@ impl std::error::Error for BodyError {}
 
 impl IntoResponse for BodyError {
     fn into_response(self, _pool: &Pool) -> Response {
-        let text = HeaderValue::from_static("text/plain");
-        let mut response = Response::of(text, Buf::from(self.0.reason()));
+        const TEXT: FixedFields = FixedFields::new("content-type: text/plain\r\n");
+        let mut response = Response::of(TEXT, Buf::from(self.0.reason()));
         response.status = self.status();
         response.with_field(header::CONNECTION, HeaderValue::from_static("close"))
     }

@@ -379,6 +379,24 @@ mod tests {
         );
     }
 
+    /// RFC 9110 section 5.6.7.
+    #[test]
+    fn all_three_formats_of_a_date_are_understood() {
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            let request = request(&[(IF_MODIFIED_SINCE, date)]);
+            let seconds = time(&request, &IF_MODIFIED_SINCE).map(|time| {
+                time.duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap()
+                    .as_secs()
+            });
+            assert_eq!(seconds, Some(784_111_777), "{date}");
+        }
+    }
+
     /// Section 13.1.4: only without `If-Match`, and only a good date.
     #[test]
     fn if_unmodified_since_wants_no_later_change() {

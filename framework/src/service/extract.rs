@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 use serde::de::DeserializeOwned;
 
 use super::{IntoResponse, Request, Response};
-use crate::http::{HeaderValue, Method, StatusCode};
+use crate::http::{FixedFields, Method, StatusCode};
 use crate::mem::{Buf, Pool};
 use crate::sharded::Sharded;
 
@@ -183,7 +183,7 @@ impl IntoResponse for Rejection {
         }
         line.extend_from_slice(b"\"}");
         let response = Response::of(
-            const { HeaderValue::from_static("application/json") },
+            const { FixedFields::new("content-type: application/json\r\n") },
             line.freeze(),
         );
         (self.status, response).into_response(pool)

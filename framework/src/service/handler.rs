@@ -84,7 +84,8 @@ macro_rules! handler {
         {
             const STREAMS: bool = false $(|| $Argument::STREAMS)*;
 
-            #[inline]
+            // As a call it writes a reply piece by piece, and the move behind it has to wait.
+            #[inline(always)]
             fn handle(&self, request: Request, state: &Sharded<T>) -> Reply {
                 take!(request, state $(, $argument $Argument)*);
                 Reply::Now(self($($argument),*).into_response(request.pool()))

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{FromRequest, IntoResponse, Rejection, Request, Response};
-use crate::http::{HeaderValue, StatusCode, header};
+use crate::http::{FixedFields, StatusCode, header};
 use crate::mem::Pool;
 use crate::sharded::Sharded;
 
@@ -18,6 +18,8 @@ use crate::sharded::Sharded;
 ///   and no type at all are taken; what an HTML form can send without asking is not.
 /// - is not JSON, or is empty, or nests deeper than 128: 400.
 /// - is JSON, but not a `V`: 422.
+///
+/// A number is read as the double that is nearest to it.
 ///
 /// As a response it is 200, `application/json`; 500 if the value cannot be serialised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl<V: Serialize> IntoResponse for Json<V> {
         let mut content = pool.buffer(USUAL_LEN);
         match serde_json::to_writer(&mut content, &self.0) {
             Ok(()) => Response::of(
-                const { HeaderValue::from_static("application/json") },
+                const { FixedFields::new("content-type: application/json\r\n") },
                 content.freeze(),
             ),
             Err(error) => {
@@ -107,6 +109,16 @@ mod tests {
         ] {
             let declared = request().with_field(header::CONTENT_TYPE, media_type);
             assert!(read(&declared).is_ok(), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_the_double_that_is_nearest_to_it() {
+        for text in ["31.245270191439438", "121.48791951161945", "0.1", "1e-323"] {
+            let request = Request::post("/").with_content(text);
+            let read = Json::<f64>::from_request(&request, &Sharded::single(()));
+            let nearest: f64 = text.parse().unwrap();
+            assert_eq!(read.unwrap().0.to_bits(), nearest.to_bits(), "{text}");
         }
     }
 

@@ -24,12 +24,31 @@ impl Literals {
     /// The route of a path.
     #[inline]
     pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
-        let paths = self.by_len.get(path.len())?;
-        let at = paths
-            .binary_search_by(|(known, _)| (**known).cmp(path))
-            .ok()?;
-        Some(paths[at].1)
+        match &**self.by_len.get(path.len())? {
+            [] => None,
+            [(known, route)] => is_same(known, path).then_some(*route),
+            paths => {
+                let at = paths.binary_search_by(|(known, _)| (**known).cmp(path));
+                Some(paths[at.ok()?].1)
+            }
+        }
     }
+}
+
+/// Whether two slices are the same: in place, where a call of `memcmp` costs more than
+/// to compare what a path usually is.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let (words, rest) = one.as_chunks::<8>();
+    let (other_words, other_rest) = other.as_chunks::<8>();
+    let mut is_same = words.len() == other_words.len() && rest.len() == other_rest.len();
+    for (word, other) in words.iter().zip(other_words) {
+        is_same &= u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
+    }
+    for (byte, other) in rest.iter().zip(other_rest) {
+        is_same &= byte == other;
+    }
+    is_same
 }
 
 #[cfg(test)]

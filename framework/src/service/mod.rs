@@ -2,6 +2,7 @@
 #![cfg_attr(feature = "json", doc = include_str!("../../docs/manual/handlers.md"))]
 
 mod accept;
+mod blocking;
 mod body;
 mod conditional;
 mod cookie;
@@ -39,6 +40,7 @@ pub use cookie::{Cookies, SameSite, SetCookie};
 mod stream;
 mod upgrade;
 
+pub use blocking::BlockingHandler;
 pub use body::{Body, BodyError};
 pub use extract::{Bytes, FromRequest, Query, Rejection};
 pub use form::Form;

@@ -10,7 +10,7 @@ use std::error::Error;
 use futures_core::Stream;
 
 use super::{Piece, Streamed, Takeover, Upgraded};
-use crate::http::{Fields, HeaderName, HeaderValue, Length, StatusCode, header};
+use crate::http::{Fields, FixedFields, HeaderName, HeaderValue, Length, StatusCode};
 use crate::mem::{Buf, Pool};
 
 /// A response: status, fields and content.
@@ -54,8 +54,25 @@ impl Response {
         self
     }
 
+    /// The same response with `fields` behind those that are there: for what is known when the
+    /// program is built, such as a media type, which then costs no copy.
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it writes a response piece by piece, and the move behind it has to wait"
+    )]
+    #[inline(always)]
+    #[must_use]
+    pub fn with_fixed_fields(mut self, fields: FixedFields) -> Response {
+        self.fields.append_fixed(fields);
+        self
+    }
+
     /// The same response with this content.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it writes a response piece by piece, and the move behind it has to wait"
+    )]
+    #[inline(always)]
     #[must_use]
     pub fn with_content(mut self, content: impl Into<Buf>) -> Response {
         self.replace(Content::Buf(content.into()));
@@ -123,12 +140,12 @@ impl Response {
         }
     }
 
-    /// A 200 with this content and media type.
+    /// A 200 with these fields and this content.
     #[inline]
-    pub(super) fn of(media_type: HeaderValue, content: Buf) -> Response {
-        let mut response = Response::new(StatusCode::OK).with_content(content);
-        response.fields.append(header::CONTENT_TYPE, media_type);
-        response
+    pub(super) fn of(fields: FixedFields, content: Buf) -> Response {
+        Response::new(StatusCode::OK)
+            .with_fixed_fields(fields)
+            .with_content(content)
     }
 }
 
@@ -257,7 +274,7 @@ impl IntoResponse for Buf {
     #[inline]
     fn into_response(self, _pool: &Pool) -> Response {
         Response::of(
-            const { HeaderValue::from_static("application/octet-stream") },
+            const { FixedFields::new("content-type: application/octet-stream\r\n") },
             self,
         )
     }
@@ -303,7 +320,7 @@ impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
 #[inline]
 fn text(content: Buf) -> Response {
     Response::of(
-        const { HeaderValue::from_static("text/plain; charset=utf-8") },
+        const { FixedFields::new("content-type: text/plain; charset=utf-8\r\n") },
         content,
     )
 }
@@ -324,6 +341,7 @@ fn adopt(bytes: Vec<u8>, pool: &Pool) -> Buf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::header;
 
     /// Status, media type and content of what `value` turns into.
     fn parts(value: impl IntoResponse) -> (u16, String, Vec<u8>) {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::blocking::{self, BlockingHandler};
 use super::literals::Literals;
 use super::methods::{Allow, Methods, is_standard};
 use super::request::{Names, ParamSpans};
@@ -214,17 +215,50 @@ impl<T: 'static> Router<T> {
     /// or conflicts with a route that is there; if the path has this method already.
     #[must_use]
     #[track_caller]
-    pub fn route<M>(
-        mut self,
+    pub fn route<M>(self, method: Method, path: &str, handler: impl Handler<T, M>) -> Router<T> {
+        self.add(method, path, erase(handler))
+    }
+
+    /// Answers any method with a plain function that may block: a file, a lock, a long computation,
+    /// a client library that knows no other way. It runs on a thread that is no shard, and holds up
+    /// nobody; see [`blocking`](crate::blocking()).
+    ///
+    /// While [as many](crate::runtime::BlockingLimits) calls wait for a thread as may, the answer
+    /// is 503 with `Retry-After`. A panic in it costs that one answer.
+    ///
+    /// # Panics
+    /// As [`route`](Router::route).
+    ///
+    /// # Examples
+    /// ```
+    /// use sunstar::service::Path;
+    /// use sunstar::{Method, Router, Sharded, StatusCode};
+    ///
+    /// fn read_note(Path(name): Path<String>) -> Result<String, StatusCode> {
+    ///     let place = std::path::Path::new("/var/notes").join(name);
+    ///     std::fs::read_to_string(place).map_err(|_| StatusCode::NOT_FOUND)
+    /// }
+    ///
+    /// let router = Router::with(Sharded::single(())).blocking(Method::GET, "/{name}", read_note);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn blocking<M>(
+        self,
         method: Method,
         path: &str,
-        handler: impl Handler<T, M>,
+        handler: impl BlockingHandler<T, M>,
     ) -> Router<T> {
+        self.add(method, path, blocking::endpoint(handler))
+    }
+
+    #[track_caller]
+    fn add(mut self, method: Method, path: &str, endpoint: Endpoint<T>) -> Router<T> {
         let at = match self.place(path) {
             Ok(at) => at,
             Err(reason) => panic!("route `{method} {path}`: {reason}"),
         };
-        let added = self.routes[at].methods.add(method.clone(), erase(handler));
+        let added = self.routes[at].methods.add(method.clone(), endpoint);
         assert!(added, "route `{method} {path}`: it is there already");
         self.allow.borrow_mut().add(method);
         self
@@ -277,9 +311,15 @@ impl<T: 'static> Router<T> {
     /// Finds the route for the path of `request` and notes the parameters in it.
     #[inline]
     fn find(&self, request: &mut Request) -> Option<&Route<T>> {
-        if let Some(found) = self.literals.find(request.head().path_bytes()) {
-            return Some(&self.routes[found]);
+        match self.literals.find(request.head().path_bytes()) {
+            Some(found) => Some(&self.routes[found]),
+            None => self.find_pattern(request),
         }
+    }
+
+    /// Kept out of line: a path without parameters must not pay for the room that they need.
+    #[inline(never)]
+    fn find_pattern(&self, request: &mut Request) -> Option<&Route<T>> {
         let path = request.path();
         let found = self.patterns.at(path).ok()?;
         let values = found.params.iter().map(|(_, value)| span(path, value));

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::percent_decode_str;
@@ -15,8 +17,8 @@ use super::range::{Piece, plan};
 use super::router::nest::REST;
 use super::site_file::{self, Found, PIECE_LEN, SiteFile};
 use super::{
-    Condition, ETag, IntoResponse, Ranges, Redirect, Reply, Request, Response, Service, Validators,
-    media_type, preferred_encoding,
+    Condition, ETag, IntoResponse, Outflow, Ranges, Redirect, Reply, Request, Response, Service,
+    Validators, generate, media_type, preferred_encoding,
 };
 use crate::error::{Error, Result};
 use crate::http::{HeaderValue, Method, StatusCode, header};
@@ -42,11 +44,12 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// - What is not there, and what may not be read, is 404; a method other than those is 405.
 ///
 /// # Cost
-/// Files are opened and read for each request, by system calls that block: a file that is not in
-/// the page cache holds its shard up for as long as the disk takes. One turn opens at most four
-/// files and reads at most 64 KiB; longer answers are read in several. The answer is gathered in
-/// memory, so more than [`len_max`](ServeDir::with_len_max) at once (16 MiB) is refused with 500
-/// and a line in the log; parts of a longer file may be asked for.
+/// Files are opened and read for each request. What is in the page cache is taken at once; for the
+/// rest the ring is asked, and the shard goes on meanwhile. On other drivers than `io_uring` a file
+/// that has to come from a disk holds its shard up for as long as that takes. One turn opens at
+/// most four files and reads at most 128 KiB. An answer up to
+/// [`gathered_max`](ServeDir::with_gathered_max) (1 MiB) is gathered in memory, so that layers see
+/// it as a whole; a longer one is streamed, 64 KiB at a time.
 ///
 /// # Examples
 /// ```no_run
@@ -62,9 +65,15 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Debug)]
 pub struct ServeDir {
+    site: Rc<Site>,
+}
+
+/// What is served, and how.
+#[derive(Debug)]
+struct Site {
     root: Directory,
     index: &'static str,
-    len_max: u64,
+    gathered_max: u64,
     cache_control: Option<HeaderValue>,
     has_variants: bool,
     shows_dot_files: bool,
@@ -84,27 +93,32 @@ impl ServeDir {
                 error,
             )
         })?;
-        Ok(ServeDir {
+        let site = Rc::new(Site {
             root,
             index: "index.html",
-            len_max: 16 * 1024 * 1024,
+            gathered_max: 1024 * 1024,
             cache_control: None,
             has_variants: false,
             shows_dot_files: false,
-        })
+        });
+        Ok(ServeDir { site })
+    }
+
+    fn site(&mut self) -> &mut Site {
+        Rc::get_mut(&mut self.site).expect("nothing is served yet")
     }
 
     /// Answers a path that ends with `/` with the file of this name. Default: `index.html`.
     #[must_use]
     pub fn with_index(mut self, name: &'static str) -> ServeDir {
-        self.index = name;
+        self.site().index = name;
         self
     }
 
-    /// Sends at most `len` bytes of a file at once. Default: 16 MiB.
+    /// Gathers answers of at most `len` bytes in memory; longer ones are streamed. Default: 1 MiB.
     #[must_use]
-    pub fn with_len_max(mut self, len: u64) -> ServeDir {
-        self.len_max = len;
+    pub fn with_gathered_max(mut self, len: u64) -> ServeDir {
+        self.site().gathered_max = len;
         self
     }
 
@@ -112,7 +126,7 @@ impl ServeDir {
     /// file has changed.
     #[must_use]
     pub fn with_cache_control(mut self, value: HeaderValue) -> ServeDir {
-        self.cache_control = Some(value);
+        self.site().cache_control = Some(value);
         self
     }
 
@@ -120,19 +134,28 @@ impl ServeDir {
     /// and the client's `Accept-Encoding` permits. Whoever changes one changes the others.
     #[must_use]
     pub fn with_precompressed(mut self) -> ServeDir {
-        self.has_variants = true;
+        self.site().has_variants = true;
         self
     }
 
     /// Serves files and directories whose names begin with a dot as well.
     #[must_use]
     pub fn with_dot_files(mut self) -> ServeDir {
-        self.shows_dot_files = true;
+        self.site().shows_dot_files = true;
         self
+    }
+}
+
+impl Site {
+    async fn respond(&self, request: &Request) -> Response {
+        match self.find(request).await {
+            ControlFlow::Continue(chosen) => self.answer(request, chosen).await,
+            ControlFlow::Break(response) => response,
+        }
     }
 
     /// Finds the file for a request; breaks off with the answer if there is none to be sent.
-    fn find(&self, request: &Request) -> ControlFlow<Response, Chosen> {
+    async fn find(&self, request: &Request) -> ControlFlow<Response, Chosen> {
         let Some(wanted) = Wanted::by(request, self.shows_dot_files) else {
             return ControlFlow::Break(not_found());
         };
@@ -142,8 +165,8 @@ impl ServeDir {
             false if wanted.path.is_empty() => return ControlFlow::Break(with_slash(request)),
             false => wanted.path,
         };
-        match site_file::find(&self.root, &name) {
-            Ok(Found::File(file)) => ControlFlow::Continue(self.choose(request, name, file)),
+        match site_file::find(&self.root, &name).await {
+            Ok(Found::File(file)) => ControlFlow::Continue(self.choose(request, name, file).await),
             Ok(Found::Directory) if !wanted.is_directory => ControlFlow::Break(with_slash(request)),
             Ok(Found::Directory | Found::Other) => ControlFlow::Break(not_found()),
             Err(error) if file::is_no_such_file(&error) => ControlFlow::Break(not_found()),
@@ -156,7 +179,7 @@ impl ServeDir {
     }
 
     /// The file, or the variant of it that the client prefers.
-    fn choose(&self, request: &Request, mut name: Vec<u8>, plain: SiteFile) -> Chosen {
+    async fn choose(&self, request: &Request, mut name: Vec<u8>, plain: SiteFile) -> Chosen {
         let media_type = media_type::of(&name);
         let mut left: SmallVec<[_; 3]> = SmallVec::new();
         left.extend(VARIANTS.iter().filter(|_| self.has_variants).copied());
@@ -169,7 +192,7 @@ impl ServeDir {
             let (_, ending) = left.remove(at.expect("it is one of them"));
             let len = name.len();
             name.extend_from_slice(ending.as_bytes());
-            if let Ok(Found::File(file)) = site_file::find(&self.root, &name) {
+            if let Ok(Found::File(file)) = site_file::find(&self.root, &name).await {
                 let coding = Some(coding);
                 return Chosen {
                     file,
@@ -188,19 +211,19 @@ impl ServeDir {
     }
 
     /// What is to be sent of a file.
-    fn answer(&self, request: &Request, chosen: Chosen) -> Reply {
+    async fn answer(&self, request: &Request, chosen: Chosen) -> Response {
         let validators = chosen.validators(runtime::wall_clock());
         let mut response = Response::new(StatusCode::OK);
         validators.mark(&mut response);
         self.describe(&mut response, &chosen);
         match validators.check(request) {
-            Condition::Failed => return Response::new(StatusCode::PRECONDITION_FAILED).into(),
+            Condition::Failed => return Response::new(StatusCode::PRECONDITION_FAILED),
             Condition::NotModified => {
                 for name in [&header::CONTENT_TYPE, &header::CONTENT_ENCODING] {
                     response.fields.remove(name);
                 }
                 response.status = StatusCode::NOT_MODIFIED;
-                return response.into();
+                return response;
             }
             Condition::Holds => {}
         }
@@ -214,22 +237,17 @@ impl ServeDir {
             response
                 .fields
                 .insert(header::CONTENT_LENGTH, HeaderValue::from(len));
-            return response.into();
+            return response;
         }
-        let total = pieces
+        let lens = pieces
             .iter()
-            .map(|piece| piece.range.end - piece.range.start)
-            .sum();
-        if total > self.len_max {
-            let most = self.len_max;
-            tracing::error!(
-                "`{}`: {total} bytes are more than ServeDir sends at once: raise its len_max of \
-                 {most}",
-                request.path()
-            );
-            return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into();
+            .map(|piece| piece.head.len() as u64 + (piece.range.end - piece.range.start));
+        let total = lens.sum();
+        if total <= self.gathered_max {
+            gathered(response, &chosen.file, pieces, total).await
+        } else {
+            response.with_sized_stream(total, generate(|out| stream(out, chosen.file, pieces)))
         }
-        send(response, chosen.file, pieces, total)
     }
 
     /// Sets the fields that say what the file is.
@@ -257,10 +275,8 @@ impl Service for ServeDir {
         let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
         let status = match *request.method() {
             Method::GET | Method::HEAD => {
-                return match self.find(&request) {
-                    ControlFlow::Continue(chosen) => self.answer(&request, chosen),
-                    ControlFlow::Break(response) => response.into(),
-                };
+                let site = Rc::clone(&self.site);
+                return now_or_later(async move { site.respond(&request).await });
             }
             Method::OPTIONS => StatusCode::NO_CONTENT,
             _ => StatusCode::METHOD_NOT_ALLOWED,
@@ -366,39 +382,60 @@ fn with_slash(request: &Request) -> Response {
     Redirect::permanent(&format!("{path}/{query}")).into_response(request.pool())
 }
 
-/// Reads the pieces: at once if they are short, else over several turns.
-fn send(response: Response, file: SiteFile, pieces: SmallVec<[Piece; 1]>, total: u64) -> Reply {
-    let heads: usize = pieces.iter().map(|piece| piece.head.len()).sum();
-    let total_len = usize::try_from(total).expect("bounded by what is sent at once");
-    let mut content = Vec::with_capacity(total_len + heads);
-    if total <= PIECE_LEN {
-        let read = pieces.into_iter().try_for_each(|piece| {
-            content.extend_from_slice(&piece.head);
-            file.read_piece(piece.range, &mut content)
-        });
-        return finished(response, read.map(|()| content)).into();
+/// Most files are in memory: then there is nothing to wait for.
+fn now_or_later(response: impl Future<Output = Response> + 'static) -> Reply {
+    let mut response = Box::pin(response);
+    let mut context = Context::from_waker(Waker::noop());
+    match response.as_mut().poll(&mut context) {
+        Poll::Ready(response) => response.into(),
+        // Whoever has the reply polls it before anything else happens.
+        Poll::Pending => Reply::Later(response),
     }
-    Reply::later(async move {
-        let read = async {
-            for piece in pieces {
-                content.extend_from_slice(&piece.head);
-                file.read(piece.range, &mut content).await?;
-            }
-            Ok(content)
-        };
-        finished(response, read.await)
-    })
 }
 
-fn finished(response: Response, content: std::io::Result<Vec<u8>>) -> Response {
-    match content {
-        Ok(content) if content.is_empty() => response,
-        Ok(content) => response.with_content(Buf::from(content)),
-        Err(error) => {
+/// Reads all pieces, and sends them then.
+async fn gathered(
+    response: Response,
+    file: &SiteFile,
+    pieces: SmallVec<[Piece; 1]>,
+    total: u64,
+) -> Response {
+    let total = usize::try_from(total).expect("bounded by what is gathered");
+    let mut content = Vec::with_capacity(total);
+    for piece in pieces {
+        content.extend_from_slice(&piece.head);
+        if let Err(error) = file.read(piece.range, &mut content).await {
             tracing::error!("a file could not be read: {error}");
-            Response::new(StatusCode::INTERNAL_SERVER_ERROR)
+            return Response::new(StatusCode::INTERNAL_SERVER_ERROR);
         }
     }
+    if content.is_empty() {
+        return response;
+    }
+    response.with_content(Buf::from(content))
+}
+
+/// Sends the pieces as they are read. An error cuts the answer off.
+async fn stream(
+    mut out: Outflow,
+    file: SiteFile,
+    pieces: SmallVec<[Piece; 1]>,
+) -> std::io::Result<()> {
+    for piece in pieces {
+        let mut range = piece.range;
+        if !piece.head.is_empty() {
+            out.send(piece.head).await;
+        }
+        while !range.is_empty() {
+            let end = range.end.min(range.start + PIECE_LEN);
+            let len = usize::try_from(end - range.start).expect("a piece fits into memory");
+            let mut content = Vec::with_capacity(len);
+            file.read_piece(range.start..end, &mut content).await?;
+            out.send(content).await;
+            range.start = end;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! [`SiteFile`]: an open file of a site, and its bytes.
 //!
-//! Here, and nowhere else, files are opened and read, by system calls that block: a file that is
-//! not in the page cache holds its shard up for as long as the disk takes. What must hold: no turn
-//! reads more than [`PIECE_LEN`] bytes.
+//! What must hold: between two pieces of [`PIECE_LEN`] bytes others have their turn; what is not in
+//! memory is waited for where the driver can.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::runtime;
+use crate::runtime::file;
 use crate::sys::file::Directory;
 
-/// How much is read in one turn.
+/// How much is read without a break.
 pub(super) const PIECE_LEN: u64 = 64 * 1024;
 
 /// What is at a path.
@@ -26,7 +26,7 @@ pub(super) enum Found {
 
 /// An open regular file.
 pub(super) struct SiteFile {
-    file: File,
+    file: Rc<File>,
     /// How long it was when it was opened.
     pub(super) len: u64,
     /// When it was changed last.
@@ -34,8 +34,9 @@ pub(super) struct SiteFile {
 }
 
 /// Opens what is at `path` below `root`.
-pub(super) fn find(root: &Directory, path: &[u8]) -> io::Result<Found> {
-    let file = root.open_beneath(path)?;
+pub(super) async fn find(root: &Directory, path: &[u8]) -> io::Result<Found> {
+    let file = file::open(root, path).await?;
+    // Of an open file all of this is in memory.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Ok(Found::Directory);
@@ -46,36 +47,43 @@ pub(super) fn find(root: &Directory, path: &[u8]) -> io::Result<Found> {
     Ok(Found::File(SiteFile {
         len: metadata.len(),
         modified: metadata.modified().unwrap_or(UNIX_EPOCH),
-        file,
+        file: Rc::new(file),
     }))
 }
 
 impl SiteFile {
-    /// Appends the bytes in `range`, which is at most [`PIECE_LEN`] long.
+    /// Appends the bytes in `range`, and lets others run behind each [`PIECE_LEN`] of them.
     ///
     /// # Errors
     /// What the disk says; `UnexpectedEof` if the file has become shorter.
-    pub(super) fn read_piece(&self, range: Range<u64>, into: &mut Vec<u8>) -> io::Result<()> {
-        debug_assert!(
-            range.end - range.start <= PIECE_LEN,
-            "more than a turn reads"
-        );
-        let start = into.len();
-        let len = usize::try_from(range.end - range.start).expect("a piece fits into memory");
-        into.resize(start + len, 0);
-        self.file.read_exact_at(&mut into[start..], range.start)
+    pub(super) async fn read(&self, mut range: Range<u64>, into: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let end = range.end.min(range.start + PIECE_LEN);
+            self.read_piece(range.start..end, into).await?;
+            range.start = end;
+            if range.is_empty() {
+                return Ok(());
+            }
+            runtime::yield_now().await;
+        }
     }
 
-    /// Appends the bytes in `range`, one piece per turn.
+    /// Appends the bytes in `range`, which is at most [`PIECE_LEN`] long.
     ///
     /// # Errors
-    /// As [`read_piece`](SiteFile::read_piece).
-    pub(super) async fn read(&self, mut range: Range<u64>, into: &mut Vec<u8>) -> io::Result<()> {
+    /// As [`read`](SiteFile::read).
+    pub(super) async fn read_piece(
+        &self,
+        mut range: Range<u64>,
+        into: &mut Vec<u8>,
+    ) -> io::Result<()> {
         while !range.is_empty() {
-            let end = range.end.min(range.start + PIECE_LEN);
-            self.read_piece(range.start..end, into)?;
-            range.start = end;
-            runtime::yield_now().await;
+            let left = range.end - range.start;
+            let left = usize::try_from(left).expect("a piece fits into memory");
+            match file::read(&self.file, range.start, left, into).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => range.start += len as u64,
+            }
         }
         Ok(())
     }

@@ -99,7 +99,8 @@ impl<T> FromRequest<T> for Upgrade {
     }
 }
 
-/// A connection that is no longer HTTP's.
+/// A connection that is no longer HTTP's, nor under its timeouts: what the peer may take its time
+/// for is the other protocol's to say, see [`TcpStream::set_write_timeout`].
 #[derive(Debug)]
 pub struct Upgraded {
     stream: TcpStream,
@@ -109,6 +110,10 @@ pub struct Upgraded {
 
 impl Upgraded {
     pub(crate) fn new(stream: TcpStream, unread: Buf) -> Upgraded {
+        // How long a peer may rest is the other protocol's to say; on what is not TCP it is moot.
+        if let Err(error) = stream.set_write_timeout(None) {
+            tracing::debug!(%error, "the write timeout of a connection stays");
+        }
         Upgraded { stream, unread }
     }
 

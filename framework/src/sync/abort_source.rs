@@ -8,10 +8,12 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::rc::{Rc, Weak};
 use std::task::Poll;
+use std::time::Instant;
 
 use slab::Slab;
 
 use super::wait_list::{Answer, WaitList, Waiting};
+use crate::runtime::{Task, sleep_until, spawn};
 
 /// A request to give up that many can listen to: by a future, a callback, or a look now and then.
 ///
@@ -39,6 +41,8 @@ struct Inner {
     callbacks: RefCell<Slab<Box<dyn FnOnce()>>>,
     /// What makes this a child: gone with it.
     parent: Cell<Option<Subscription>>,
+    /// What aborts it at its deadline: gone with it.
+    alarm: Cell<Option<Task<()>>>,
 }
 
 /// Somebody has asked to give up.
@@ -61,6 +65,7 @@ impl AbortSource {
             waiters: WaitList::new(),
             callbacks: RefCell::new(Slab::new()),
             parent: Cell::new(None),
+            alarm: Cell::new(None),
         };
         AbortSource {
             inner: Rc::new(inner),
@@ -82,6 +87,37 @@ impl AbortSource {
             child.abort();
         }
         child
+    }
+
+    /// Makes a source that is aborted at `deadline`, or before that by itself.
+    ///
+    /// # Panics
+    /// Outside of every shard.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sunstar::runtime::{Config, Placement, now, run_on_all_shards};
+    /// use sunstar::sync::{AbortSource, Aborted};
+    ///
+    /// # let config = Config::new(Placement::unpinned(1));
+    /// # run_on_all_shards(&config, |_shard| async {
+    /// let over = AbortSource::with_deadline(now() + Duration::from_millis(1));
+    /// assert_eq!(over.aborted().await, Aborted);
+    /// # })?;
+    /// # Ok::<(), sunstar::Error>(())
+    /// ```
+    pub fn with_deadline(deadline: Instant) -> AbortSource {
+        let source = AbortSource::new();
+        let weak = Rc::downgrade(&source.inner);
+        let alarm = spawn(async move {
+            sleep_until(deadline).await;
+            if let Some(inner) = weak.upgrade() {
+                AbortSource { inner }.abort();
+            }
+        });
+        source.inner.alarm.set(Some(alarm));
+        source
     }
 
     /// Asks all to give up. Callbacks run before this returns, futures at their next turn.
@@ -184,7 +220,9 @@ impl fmt::Debug for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{Config, Placement, now, run_on_all_shards, stats, yield_now};
     use crate::sync::testing::poll;
+    use std::time::Duration;
 
     fn counter() -> (Rc<Cell<u32>>, impl FnOnce() + 'static) {
         let count = Rc::new(Cell::new(0));
@@ -211,6 +249,25 @@ mod tests {
         drop(source.subscribe(callback).unwrap());
         source.abort();
         assert_eq!(count.get(), 0);
+    }
+
+    #[test]
+    fn a_deadline_aborts_unless_the_source_has_gone_before() {
+        let config = Config::new(Placement::unpinned(1));
+        let ran = run_on_all_shards(&config, |_| async {
+            let gone = AbortSource::with_deadline(now() + Duration::from_hours(1));
+            yield_now().await;
+            assert_eq!((stats().timers, stats().tasks), (1, 2));
+            drop(gone);
+            yield_now().await;
+            assert_eq!((stats().timers, stats().tasks), (0, 1));
+            let due = AbortSource::with_deadline(now() + Duration::from_millis(1));
+            let part = due.child();
+            assert!(!due.is_aborted());
+            part.aborted().await;
+            assert!(due.is_aborted());
+        });
+        assert_eq!(ran.unwrap().len(), 1);
     }
 
     #[test]

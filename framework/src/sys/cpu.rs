@@ -1,8 +1,13 @@
 //! [`CpuSet`] and [`Topology`]: which CPUs this process may use and how they share cores and nodes.
+#![expect(
+    unsafe_code,
+    reason = "sched_setaffinity(2) for several CPUs has no safe binding"
+)]
 
 use std::error::Error;
 use std::fmt;
 use std::fs;
+use std::mem;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -189,6 +194,19 @@ fn nodes(system: &Path) -> Vec<(usize, CpuSet)> {
 /// Pins the calling thread to one CPU (`sched_setaffinity(2)`). Tells whether the kernel agreed.
 pub(crate) fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
+}
+
+/// Keeps the calling thread to these CPUs (`sched_setaffinity(2)`). Tells whether the kernel
+/// agreed.
+pub(crate) fn confine(cpus: &CpuSet) -> bool {
+    // SAFETY: the set is plain integers, for which all zeros is a value.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    for cpu in cpus.iter() {
+        // SAFETY: writes to a live local, and checks that the CPU is within it.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    // SAFETY: reads a live local of the size that it is told.
+    unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) == 0 }
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
-//! [`Directory`]: opens files below one directory, and nowhere else.
+//! [`Directory`]: opens files below one directory, and nowhere else; [`FileOp`]: what a ring does
+//! about files.
 //!
 //! What must hold: whatever path is given, what is opened lies below the directory, also while
-//! somebody renames things there; opening never waits for the other end of a FIFO.
+//! somebody renames things there; opening never waits for the other end of a FIFO. What is called
+//! `cached` never waits for a disk.
 #![expect(
     unsafe_code,
     reason = "opening relative to a directory has no safe binding in std"
 )]
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::rc::Rc;
+
+use io_uring::types::OpenHow;
 
 /// How files are opened: for reading, without waiting, without becoming our terminal.
 const FLAGS: i32 = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -21,25 +27,80 @@ const STEP_FLAGS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | li
 /// How often a path is looked up again after somebody has renamed something on the way.
 const ATTEMPTS_MAX: usize = 4;
 
-/// The argument of `openat2(2)`.
-#[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
+/// How a path is opened: below the directory; `more` of how it is resolved.
+fn beneath(more: u64) -> OpenHow {
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS | more;
+    OpenHow::new()
+        .flags(FLAGS.cast_unsigned().into())
+        .resolve(resolve)
+}
+
+/// What a ring is asked to do about files. It owns what it names.
+pub(crate) enum FileOp {
+    /// Opens what is at a path below a directory.
+    Open {
+        directory: Rc<OwnedFd>,
+        path: CString,
+        how: Box<OpenHow>,
+    },
+    /// Reads from a place on, at most the capacity of `room`, which is empty.
+    Read {
+        file: Rc<File>,
+        at: u64,
+        room: Vec<u8>,
+    },
+}
+
+impl fmt::Debug for FileOp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileOp::Open { path, .. } => out.debug_tuple("Open").field(path).finish(),
+            FileOp::Read { at, room, .. } => {
+                let (at, len) = (at, room.capacity());
+                out.debug_struct("Read")
+                    .field("at", at)
+                    .field("len", &len)
+                    .finish()
+            }
+        }
+    }
+}
+
+/// Reads what is in memory of a file from `at` on, perhaps less than `into` has room for; an error
+/// of the kind `WouldBlock` if a disk, or who knows what, would have to be waited for.
+pub(crate) fn read_cached(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    let part = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    let at = libc::off_t::try_from(at).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+    // SAFETY: `part` names the memory of `into`, which lives and nobody else uses.
+    let len = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, at, libc::RWF_NOWAIT) };
+    usize::try_from(len).map_err(|_| match io::Error::last_os_error() {
+        // Some file systems cannot tell.
+        error if is_unsupported(&error) => io::ErrorKind::WouldBlock.into(),
+        error => error,
+    })
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)
+    )
 }
 
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    root: OwnedFd,
+    root: Rc<OwnedFd>,
 }
 
 impl Directory {
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
         let mut options = std::fs::OpenOptions::new();
         let options = options.read(true).custom_flags(libc::O_DIRECTORY);
-        let root = options.open(path)?.into();
+        let root = Rc::new(options.open(path)?.into());
         Ok(Directory { root })
     }
 
@@ -55,38 +116,62 @@ impl Directory {
         }
     }
 
-    fn open_at_once(&self, path: &CStr) -> io::Result<File> {
-        let how = OpenHow {
-            flags: FLAGS.cast_unsigned().into(),
-            mode: 0,
-            resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
-        };
-        let (root, path) = (self.root.as_raw_fd(), path.as_ptr());
-        for _ in 0..ATTEMPTS_MAX {
-            // SAFETY: `path` is terminated, `how` is of the size that is named, and both live.
-            let number = unsafe {
-                libc::syscall(
-                    libc::SYS_openat2,
-                    root,
-                    path,
-                    &raw const how,
-                    size_of_val(&how),
-                )
-            };
-            if number >= 0 {
-                let number = RawFd::try_from(number).expect("a descriptor has 31 bits");
-                // SAFETY: the kernel has just opened it for us.
-                return Ok(unsafe { File::from_raw_fd(number) });
+    /// As [`open_beneath`](Directory::open_beneath), if all on the way is in memory; an error of
+    /// the kind `WouldBlock` if not, or if the kernel cannot tell (before 5.12).
+    pub(crate) fn open_cached(&self, path: &[u8]) -> io::Result<File> {
+        let how = beneath(libc::RESOLVE_CACHED);
+        self.open_as(&terminated(path)?, &how).map_err(|error| {
+            let is_unsure = is_refused(&error) || error.raw_os_error() == Some(libc::EINVAL);
+            if is_unsure {
+                io::ErrorKind::WouldBlock.into()
+            } else {
+                error
             }
-            let error = io::Error::last_os_error();
-            if error.raw_os_error() != Some(libc::EAGAIN) {
-                return Err(error);
+        })
+    }
+
+    /// The operation by which a ring opens what is at `path`, as
+    /// [`open_beneath`](Directory::open_beneath) does.
+    pub(crate) fn opening(&self, path: &[u8]) -> io::Result<FileOp> {
+        Ok(FileOp::Open {
+            directory: Rc::clone(&self.root),
+            path: terminated(path)?,
+            how: Box::new(beneath(0)),
+        })
+    }
+
+    fn open_at_once(&self, path: &CStr) -> io::Result<File> {
+        let how = beneath(0);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.open_as(path, &how) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                opened => return opened,
             }
         }
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// As above, with `openat(2)` alone.
+    fn open_as(&self, path: &CStr, how: &OpenHow) -> io::Result<File> {
+        let (root, path) = (self.root.as_raw_fd(), path.as_ptr());
+        // SAFETY: `path` is terminated, `how` is of the size that is named, and both live.
+        let number = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                root,
+                path,
+                &raw const *how,
+                size_of_val(how),
+            )
+        };
+        if number < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let number = RawFd::try_from(number).expect("a descriptor has 31 bits");
+        // SAFETY: the kernel has just opened it for us.
+        Ok(unsafe { File::from_raw_fd(number) })
+    }
+
+    /// As [`open_beneath`](Directory::open_beneath), with `openat(2)` alone.
     fn open_by_steps(&self, path: &[u8]) -> io::Result<File> {
         let mut at = self.root.try_clone()?;
         let mut steps = path.split(|&byte| byte == b'/').peekable();
@@ -120,7 +205,7 @@ fn terminated(path: &[u8]) -> io::Result<CString> {
 }
 
 /// Whether there is no `openat2`: an old kernel, or a filter that does not know it.
-fn is_refused(error: &io::Error) -> bool {
+pub(crate) fn is_refused(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A simulated descriptor: there are none.
 #[derive(Debug)]
@@ -51,6 +51,12 @@ impl Socket {
     pub(crate) fn write_on_signals(&self) {
         match *self {}
     }
+}
+
+/// What a call that blocks takes in a simulation.
+#[inline]
+pub(crate) fn blocking_delay() -> Option<Duration> {
+    None
 }
 
 /// The simulated moment.

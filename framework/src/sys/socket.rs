@@ -16,6 +16,9 @@ use super::{immediate, sim};
 /// it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// How much of what the peer has no room for the kernel may hold: without a bound it takes up to
+/// `tcp_wmem`'s, 4 MiB, of each peer that does not read.
+const UNSENT_IN_KERNEL_MAX: u32 = 128 * 1024;
 /// The longest time that the kernel takes for `TCP_USER_TIMEOUT`, some 24 days.
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -79,11 +82,9 @@ impl Descriptor {
         }
     }
 
-    /// Bounds how long the peers of connections that come to this listener from now on may take
-    /// nothing of what is with the kernel for them (`TCP_USER_TIMEOUT`, tcp(7)); then they are
-    /// reset. A connection inherits it when it is established, which may be long before anybody
-    /// accepts it, and it holds behind the close as well.
-    pub(crate) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+    /// Bounds how long the peer may take nothing of what is with the kernel for it
+    /// (`TCP_USER_TIMEOUT`, tcp(7)); then the connection is reset. `None` leaves it to the system.
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Descriptor::Kernel(fd) => bound_writes(&SockRef::from(fd), timeout),
             Descriptor::Simulated(_) => Ok(()),
@@ -115,8 +116,10 @@ impl From<OwnedFd> for Descriptor {
 
 /// Opens a listening socket that shares its port with those of the other shards (`SO_REUSEPORT`).
 ///
-/// Accepted sockets inherit `TCP_NODELAY` from it, which saves a system call for each of them.
-/// A write timeout, if there is one, is inherited too: see [`Descriptor::set_write_timeout`].
+/// Accepted sockets inherit `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` from it, which saves system calls
+/// for each of them.
+/// The write timeout, if there is one, is inherited too, when a connection is established, which
+/// may be long before anybody accepts it; and it holds behind the close as well.
 /// An IPv6 listener takes IPv6 only, so that `0.0.0.0` and `[::]` may stand side by side.
 pub(crate) fn listen(
     address: SocketAddr,
@@ -127,17 +130,18 @@ pub(crate) fn listen(
     }
     let socket = bind(address, true)?;
     socket.set_tcp_nodelay(true)?;
-    if let Some(timeout) = write_timeout {
-        bound_writes(&socket, timeout)?;
+    socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX)?;
+    if write_timeout.is_some() {
+        bound_writes(&socket, write_timeout)?;
     }
     socket.listen(BACKLOG)?;
     Ok(OwnedFd::from(socket).into())
 }
 
-fn bound_writes(socket: &Socket, timeout: Duration) -> io::Result<()> {
-    // 0 would be the system's own choice, and the kernel's number has a sign.
-    let timeout = timeout.clamp(Duration::from_millis(1), USER_TIMEOUT_MAX);
-    socket.set_tcp_user_timeout(Some(timeout))
+fn bound_writes(socket: &Socket, timeout: Option<Duration>) -> io::Result<()> {
+    // 0 is the system's own choice, and the kernel's number has a sign.
+    let timeout = timeout.map(|it| it.clamp(Duration::from_millis(1), USER_TIMEOUT_MAX));
+    socket.set_tcp_user_timeout(timeout)
 }
 
 /// Fails with `AddrInUse` when anybody listens on `address` already.
@@ -235,12 +239,13 @@ mod tests {
             unreachable!("no simulation is installed")
         };
         for (asked, set) in [
-            (Duration::ZERO, Duration::from_millis(1)),
-            (Duration::from_secs(30), Duration::from_secs(30)),
-            (Duration::MAX, USER_TIMEOUT_MAX),
+            (Some(Duration::ZERO), Some(Duration::from_millis(1))),
+            (Some(Duration::from_secs(30)), Some(Duration::from_secs(30))),
+            (Some(Duration::MAX), Some(USER_TIMEOUT_MAX)),
+            (None, None),
         ] {
             listener.set_write_timeout(asked).unwrap();
-            assert_eq!(SockRef::from(fd).tcp_user_timeout().unwrap(), Some(set));
+            assert_eq!(SockRef::from(fd).tcp_user_timeout().unwrap(), set);
         }
     }
 
@@ -254,6 +259,7 @@ mod tests {
             Descriptor::Kernel(listener) => {
                 let (accepted, _) = Socket::from(listener).accept().unwrap();
                 assert!(accepted.tcp_nodelay().unwrap());
+                assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT_IN_KERNEL_MAX);
                 assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(timeout));
             }
             Descriptor::Simulated(_) => unreachable!("no simulation is installed"),

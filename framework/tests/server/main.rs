@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
 
 mod balance;
+mod blocking;
 mod harness;
 mod keep_alive;
 mod overload;

@@ -5,13 +5,13 @@
 )]
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use sunstar::http::Limits;
 use sunstar::server::{Config, Counters, End};
-use sunstar::service::Bytes;
+use sunstar::service::{Bytes, Upgrade};
 use sunstar::{Router, Server};
 
 use crate::harness::{config, run, start_with};
@@ -156,13 +156,55 @@ fn a_peer_that_reads_nothing_of_what_the_kernel_has_taken_is_cut_off() {
     drop((early, late));
 }
 
-/// A client whose window is the smallest one.
+#[test]
+fn a_peer_that_reads_nothing_of_another_protocol_is_that_protocols_affair() {
+    let tunnel = |upgrade: Upgrade| {
+        upgrade.to("x", |mut connection| async move {
+            connection
+                .stream()
+                .queue("x".repeat(ANSWER_LEN).into_bytes());
+            while let Ok(Some(_)) = connection.recv().await {}
+        })
+    };
+    let make = move |_| {
+        Router::new(())
+            .get("/tunnel", tunnel)
+            .get("/large", || "x".repeat(ANSWER_LEN))
+            .get("/timed-out", timed_out)
+    };
+    let config = Config {
+        write_timeout: SHORT,
+        ..config(1)
+    };
+    let server = start_with(config, make);
+    let offer = "GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let mut stalled = send_and_never_read(server.address, offer);
+    // Whoever stalls behind it is cut off before it would be read again.
+    let other = ask_and_never_read(server.address);
+    let mut watcher = server.connect();
+    while watcher.get("/timed-out").content == "0" {}
+    drop(other);
+    stalled.shutdown(Shutdown::Write).expect("a connection");
+    let mut all = String::new();
+    stalled.read_to_string(&mut all).expect("no reset");
+    assert!(
+        all.ends_with(&"x".repeat(ANSWER_LEN)),
+        "{} bytes",
+        all.len()
+    );
+}
+
 fn ask_and_never_read(address: SocketAddr) -> Socket {
+    send_and_never_read(address, "GET /large HTTP/1.1\r\nHost: t\r\n\r\n")
+}
+
+/// A client whose window is the smallest one.
+fn send_and_never_read(address: SocketAddr, request: &str) -> Socket {
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     client.set_recv_buffer_size(1).expect("the smallest window");
     client.connect(&address.into()).expect("a connection");
-    let request = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n";
-    assert_eq!(client.send(request).expect("sent"), request.len());
+    let sent = client.send(request.as_bytes()).expect("sent");
+    assert_eq!(sent, request.len());
     client
 }
 

@@ -112,6 +112,7 @@ fn what_follows_an_offer_that_is_not_taken_up_is_the_next_request() {
         (refused.status, refused.field("Upgrade")),
         (426, Some("echo"))
     );
+    assert_eq!(refused.field("Connection"), Some("upgrade"));
     assert_eq!(client.answer().unwrap().content, "hello");
 }
 

@@ -7,9 +7,11 @@ mod http;
 mod script;
 mod service;
 mod streams;
+mod waiting;
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use sunstar::testing::{Mishaps, Report, Seed};
@@ -166,5 +168,26 @@ fn futures_dropped_at_any_await_leave_nothing_behind() {
             .map(|it| dropped(it, polls))
             .sum();
         assert!(sum > 0, "nothing was left to drop after {polls} polls");
+    }
+}
+
+/// Whatever tasks wait for: units, gates, locks, signals, items, values, answers, threads.
+#[test]
+fn whoever_waits_and_is_dropped_takes_nothing_away_from_others() {
+    let dropped = AtomicU64::new(0);
+    mishaps(|seed| {
+        let (report, count) = waiting::run(seed);
+        dropped.fetch_add(count, Ordering::Relaxed);
+        report
+    });
+    let dropped = dropped.into_inner();
+    assert!(dropped > 10 * row_seeds(), "{dropped} dropped");
+}
+
+#[test]
+fn the_same_seed_lets_the_same_ones_wait() {
+    for number in 2000..2010 {
+        let run = || waiting::run(Seed::new(number));
+        assert_eq!(run(), run(), "seed {number}");
     }
 }

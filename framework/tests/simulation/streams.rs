@@ -24,7 +24,7 @@ fn address() -> SocketAddr {
 }
 
 /// A future that is dropped instead of polled, once it was polled so many times.
-struct Dropped<F> {
+pub(crate) struct Dropped<F> {
     future: Option<Pin<Box<F>>>,
     polls_left: u64,
     count: Arc<AtomicU64>,
@@ -32,14 +32,14 @@ struct Dropped<F> {
 
 /// When futures are dropped, and how many were.
 #[derive(Clone)]
-struct Drops {
-    polls: Option<u64>,
-    dropped: Arc<AtomicU64>,
+pub(crate) struct Drops {
+    pub(crate) polls: Option<u64>,
+    pub(crate) dropped: Arc<AtomicU64>,
 }
 
 impl Drops {
     /// `drawn` is what the seed says.
-    fn after<F: Future>(&self, drawn: u64, future: F) -> Dropped<F> {
+    pub(crate) fn after<F: Future>(&self, drawn: u64, future: F) -> Dropped<F> {
         Dropped {
             future: Some(Box::pin(future)),
             polls_left: self.polls.unwrap_or(drawn),

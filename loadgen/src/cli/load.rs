@@ -38,6 +38,9 @@ const DEFAULT_WARMUP_MAX: Duration = Duration::from_secs(3);
 const AUTO_WARMUP_MAX: Duration = Duration::from_secs(30);
 /// How many connections one source address carries: a little less than Linux's ephemeral ports.
 const CONNECTIONS_PER_SOURCE: u64 = 20_000;
+/// More connections than this over loopback get several source addresses unasked: Linux has 28,232
+/// ephemeral ports for one pair of addresses, and some are in use.
+const CONNECTIONS_WITHOUT_SOURCES_MAX: u64 = 28_000;
 
 /// The options of a load.
 #[derive(Clone, Debug, Args)]
@@ -176,7 +179,8 @@ pub(crate) struct Machine {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
-    /// Connect from these addresses in turn: A.B.C.D-E, A.B.C.D/BITS, or auto (127.0.0.0/8, some)
+    /// Connect from these addresses in turn: A.B.C.D-E, A.B.C.D/BITS, or auto: of 127.0.0.0/8, as
+    /// many as are needed (default: auto past 28,000 connections over loopback)
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "RANGE", conflicts_with = "unix")]
     pub(crate) source_ip: Option<String>,
@@ -239,12 +243,17 @@ impl Machine {
         }
     }
 
-    /// The addresses that `count` connections come from.
+    /// The addresses that `count` connections to `server` come from; none leaves that to the
+    /// kernel.
     ///
     /// # Errors
     /// One sentence when the range is none.
-    pub(crate) fn sources(&self, count: u64) -> Result<Arc<[IpAddr]>, String> {
-        match self.source_ip.as_deref() {
+    pub(crate) fn sources(&self, count: u64, server: IpAddr) -> Result<Arc<[IpAddr]>, String> {
+        let spread = server.is_ipv4()
+            && server.is_loopback()
+            && self.unix.is_none()
+            && count > CONNECTIONS_WITHOUT_SOURCES_MAX;
+        match self.source_ip.as_deref().or(spread.then_some("auto")) {
             None => Ok(Arc::default()),
             Some("auto") => {
                 let addresses = count.div_ceil(CONNECTIONS_PER_SOURCE);
@@ -366,7 +375,7 @@ impl Load {
             requests_per_connection: self.requests_per_conn.or(self.no_keepalive.then_some(1)),
             socket: SocketOptions {
                 reset: self.close == Close::Rst,
-                sources: self.machine.sources(most)?,
+                sources: self.machine.sources(most, address.ip())?,
             },
             check: self.what.check(),
             seed: self.seed,

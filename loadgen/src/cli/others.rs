@@ -44,7 +44,8 @@ pub(crate) struct Ab {
 #[derive(Debug, Args)]
 pub(crate) struct Find {
     /// Where to
-    #[arg(value_name = "http://HOST[:PORT][/PATH][?QUERY]", value_parser = Url::parse)]
+    #[arg(help = "Where to: http://HOST[:PORT][/PATH][?QUERY]")]
+    #[arg(value_name = "URL", value_parser = Url::parse)]
     pub(crate) url: Url,
     /// The promise, as 'p99<5ms'; may be repeated
     #[arg(long, value_name = "CONDITION", required = true, value_parser = Condition::parse)]
@@ -116,6 +117,24 @@ pub(crate) struct Report {
     /// Write one line per result
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+}
+
+impl Find {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.load.rate.is_some() || self.load.stages.is_some() {
+            return Err("find looks for the rate by itself: leave -R and --stages out".into());
+        }
+        self.load.check()
+    }
+}
+
+impl Calibrate {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.load.rate.is_some() || self.load.stages.is_some() {
+            return Err("calibrate looks for the highest rate: leave -R and --stages out".into());
+        }
+        self.load.check()
+    }
 }
 
 impl Report {

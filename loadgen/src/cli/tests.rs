@@ -1,5 +1,7 @@
 //! What the command line understands, and how it refuses the rest.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::load::Body;
 use super::*;
 
@@ -79,9 +81,20 @@ fn the_challenge_has_its_own_defaults() {
 #[test]
 fn a_wrong_command_line_is_one_line_that_says_why() {
     let all = [
-        ("run", "http://HOST"),
+        ("run", "<URL>"),
         ("localhost:8080", "http://localhost:8080"),
+        ("http//a:80/b", "as in http://a:80/b"),
+        ("http:/a", "as in http://a ("),
+        ("httpd", "'httpd' is neither a command (run, ab,"),
+        ("rnu http://a/", "'rnu' is neither a command"),
+        ("https://a/", "TLS, which is not built yet"),
+        ("ftp://a/", "not ftp://"),
         ("--fast http://a/", "--fast"),
+        ("--conections 5 http://a/", "exists: '--connections'"),
+        ("-s x.lua http://a/", "scripts are not run"),
+        ("find --slo p99<5ms -R 5 http://a/", "leave -R"),
+        ("calibrate -R 5", "leave -R"),
+        ("find --slo p99<5ms --stages 1/1s http://a/", "--stages out"),
         ("-c 0 http://a/", "at least 1"),
         ("-c 2M http://a/", "at most 1,000,000"),
         ("-c x http://a/", "digits"),
@@ -267,7 +280,10 @@ fn files_of_several_runs_have_names_of_their_own() {
 fn addresses_and_threads_can_be_many_at_once() {
     let sources = |range: &str| {
         let run = run(&format!("--source-ip {range} http://a/"));
-        run.load.machine.sources(5).map(|all| all.len())
+        run.load
+            .machine
+            .sources(5, Ipv4Addr::LOCALHOST.into())
+            .map(|all| all.len())
     };
     assert_eq!(sources("127.0.0.5/30"), Ok(4));
     assert_eq!(sources("10.1.2.3/16"), Ok(65_536));
@@ -275,6 +291,18 @@ fn addresses_and_threads_can_be_many_at_once() {
     for wrong in ["10.1.2.3/15", "10.1.2.3/33", "::1/32", "10.1.2.3/"] {
         sources(wrong).unwrap_err();
     }
+    let unasked = |options: &str, count, server: &str| {
+        let machine = run(&format!("{options} http://a/")).load.machine;
+        let server: IpAddr = server.parse().unwrap();
+        machine.sources(count, server).unwrap().len()
+    };
+    assert_eq!(unasked("", 28_000, "127.0.0.1"), 0);
+    assert_eq!(unasked("", 28_001, "127.0.0.1"), 2);
+    assert_eq!(unasked("", 1_000_000, "127.1.2.3"), 50);
+    assert_eq!(unasked("", 28_001, "10.0.0.1"), 0);
+    assert_eq!(unasked("", 28_001, "::1"), 0);
+    assert_eq!(unasked("--unix /x", 28_001, "127.0.0.1"), 0);
+    assert_eq!(unasked("--source-ip 127.0.0.9", 28_001, "127.0.0.1"), 1);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let auto = run("-c 1k -t auto http://a/").load.machine.placement();
     assert_eq!(auto.map(|placement| placement.shard_count()), Ok(cpus));

@@ -6,6 +6,8 @@
 
 mod acceptance;
 mod challenge;
+mod exits;
+mod load;
 mod program;
 mod result;
 mod run;

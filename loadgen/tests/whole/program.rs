@@ -1,6 +1,12 @@
 //! The binary under test.
 
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+/// How long a run may take at most: whatever a server does, nothing of loadgen's waits for ever.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a run of the program ended.
 #[derive(Debug)]
@@ -64,8 +70,25 @@ pub(crate) fn start(args: &[&str]) -> Child {
 }
 
 /// Waits for the program's end.
+///
+/// # Panics
+/// If it does not come; the program is killed then.
+#[track_caller]
 pub(crate) fn finish(child: Child) -> Ended {
-    Ended::of(child.wait_with_output().unwrap())
+    finish_within(PATIENCE, child)
+}
+
+/// The same for a run that must end within `patience`.
+#[track_caller]
+pub(crate) fn finish_within(patience: Duration, child: Child) -> Ended {
+    let id = child.id().to_string();
+    let (done, wait) = channel();
+    thread::spawn(move || done.send(child.wait_with_output().unwrap()));
+    let Ok(output) = wait.recv_timeout(patience) else {
+        Command::new("kill").args(["-KILL", &id]).status().unwrap();
+        panic!("it hung for {patience:?}: {:?}", wait.recv());
+    };
+    Ended::of(output)
 }
 
 /// Runs the program to its end.

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
 use crate::program::{Ended, loadgen};
@@ -48,7 +52,23 @@ fn number(value: &Value, path: &str) -> u64 {
     found.unwrap_or_else(|| panic!("no {path} in {value:#}"))
 }
 
-/// `sent = ok + errors + in flight at end`, rows add up, histograms have what they must.
+/// A histogram as results carry it.
+fn histogram(text: &Value) -> Histogram<u64> {
+    let bytes = STANDARD.decode(text.as_str().unwrap()).unwrap();
+    Deserializer::new().deserialize(&mut &bytes[..]).unwrap()
+}
+
+/// The histograms of all rows added up.
+fn merged(rows: &[Value]) -> Histogram<u64> {
+    let mut sum = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap();
+    for row in rows.iter().filter(|row| !row["hdr_v2"].is_null()) {
+        sum.add(histogram(&row["hdr_v2"])).unwrap();
+    }
+    sum
+}
+
+/// `sent = ok + errors + in flight at end`, rows and their histograms add up, and
+/// histograms have what they must.
 fn assert_invariants(result: &Value, rows: &[Value]) {
     let count = |name: &str| number(result, &format!("/counts/{name}"));
     let errors = [
@@ -92,6 +112,10 @@ fn assert_invariants(result: &Value, rows: &[Value]) {
         };
         assert_eq!((sum(rows), sum(kept)), (total, total), "rows of {name}");
     }
+    assert_eq!(
+        merged(rows),
+        histogram(&result["latency"]["response"]["hdr_v2"])
+    );
     let ends = rows.iter().map(|row| row["max"].as_u64().unwrap()).max();
     assert_eq!(ends, Some(number(result, "/latency/response/max")));
 }
@@ -242,6 +266,17 @@ fn results_become_pages_pictures_and_lines() {
     loadgen(&[&["report", &files[0], &files[1]], &options[..]].concat()).expect(0, &[]);
     let html = std::fs::read_to_string(html).unwrap();
     assert_eq!(html.matches("<svg").count(), 3);
+    let rows = [
+        "Response time",
+        "Service time",
+        "Send lag",
+        "Own delay",
+        "Connect",
+    ];
+    assert_eq!(
+        rows.map(|row| html.matches(&format!(">{row}<")).count()),
+        [2; 5]
+    );
     assert!(html.contains("&lt;1&gt;") && !html.contains("<1>") && !html.contains("<script"));
     let curves = std::fs::read_to_string(scratch("page-percentiles.svg")).unwrap();
     assert_eq!(

@@ -5,7 +5,7 @@
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::http::{Fields, StatusCode};
@@ -51,8 +51,12 @@ pub(super) fn head(
     out.extend_from_slice(standing);
     if fields.has_framing() {
         other_fields(out, fields, length);
+        if connection != ConnectionField::Upgrade && fields.contains(&UPGRADE) {
+            // An intermediary must not pass it on (RFC 9110 section 7.8).
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+        }
     } else {
-        out.extend_from_slice(fields.lines());
+        out.extend_from_parts(fields.lines());
     }
     match length {
         LengthField::Omitted | LengthField::AsGiven => {}
@@ -81,12 +85,14 @@ pub(super) fn whole(out: &mut BufMut, fields: &Fields, content: &[u8], standing:
         !fields.has_framing(),
         "the general way looks at each of them"
     );
+    let [fixed, others] = fields.lines();
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(content.len()).as_bytes();
     out.extend_from_parts([
         b"HTTP/1.1 200 OK\r\n",
         standing,
-        fields.lines(),
+        fixed,
+        others,
         b"Content-Length: ",
         digits,
         b"\r\n\r\n",

@@ -62,15 +62,84 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     is(byte, VALUE)
 }
 
+/// Whether all of `bytes` are of the class: without a branch for each.
+#[inline]
+fn are(bytes: &[u8], class: u8) -> bool {
+    let common = bytes
+        .iter()
+        .fold(class, |common, &byte| common & CLASSES[usize::from(byte)]);
+    common != 0
+}
+
+const WORD_LEN: usize = size_of::<u64>();
+/// One in each byte of a word, and the highest bit of each.
+const ONES: u64 = u64::from_le_bytes([1; WORD_LEN]);
+const HIGH: u64 = ONES << 7;
+
+/// Marks the bytes of a word that are 0 by their highest bit. What is behind the first mark may be
+/// wrong.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// Where the first marked byte of a word is.
+#[inline]
+fn first(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
+/// Where `wanted` first stands. For what is near: a call of `memchr` costs more than eight bytes.
+#[inline]
+pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let marks = zeros(u64::from_le_bytes(*word) ^ (ONES * u64::from(wanted)));
+        if marks != 0 {
+            return Some(index * WORD_LEN + first(marks));
+        }
+    }
+    let at = rest.iter().position(|&byte| byte == wanted)?;
+    Some(words.len() * WORD_LEN + at)
+}
+
+/// How many bytes at the front may stand in a field value.
+#[inline]
+pub(super) fn value_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(word) = bytes[len..].first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // Controls, and what is no ASCII, which may follow.
+        let below_space = word.wrapping_sub(ONES * 0x20) & HIGH;
+        let is_delete = zeros(word ^ (ONES * 0x7f));
+        let marks = below_space | is_delete | (word & HIGH);
+        if marks == 0 {
+            len += WORD_LEN;
+            continue;
+        }
+        len += first(marks);
+        if !is_value_byte(bytes[len]) {
+            return len;
+        }
+        len += 1;
+    }
+    let rest = bytes[len..].iter().position(|&byte| !is_value_byte(byte));
+    len + rest.unwrap_or(bytes.len() - len)
+}
+
 /// Whether `bytes` is a token (RFC 9110 section 5.6.2).
+#[inline]
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
+    !bytes.is_empty() && are(bytes, TOKEN)
 }
 
 /// How long the path is in `bytes`, if they are a path that may be followed by `?` and a query
 /// (RFC 3986 section 3).
 #[inline]
 pub(super) fn path_len(bytes: &[u8]) -> Option<usize> {
+    if are(bytes, PATH) {
+        return Some(bytes.len());
+    }
     let path = run(bytes, PATH);
     let is_good = path == bytes.len()
         || bytes[path] == b'?' && path + 1 + run(&bytes[path + 1..], QUERY) == bytes.len();
@@ -105,7 +174,10 @@ fn split_host(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
             let close = memchr::memchr(b']', bytes)?;
             is_ip_literal(&bytes[1..close]).then_some(close + 1)?
         }
-        _ => run(bytes, REG_NAME),
+        _ => match find(bytes, b':') {
+            Some(colon) if are(&bytes[..colon], REG_NAME) => colon,
+            _ => run(bytes, REG_NAME),
+        },
     };
     match bytes.get(end) {
         None => Some((bytes, None)),

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 
 use super::terms::Terms;
 use crate::http::Head;
+use crate::http::head::Last;
 use crate::mem::{Buf, Pool};
 
 /// How many heads are known at once. The length of the input chooses the slot: a client whose
@@ -29,7 +30,8 @@ pub struct Memo {
 /// A place for one head.
 #[derive(Default)]
 pub(super) struct Slot {
-    known: RefCell<Option<(Head, Terms)>>,
+    known: RefCell<Last>,
+    terms: Cell<Terms>,
     strange: Cell<u8>,
 }
 
@@ -51,12 +53,12 @@ impl Slot {
     #[inline]
     pub(super) fn recall(&self, input: &mut Buf, terms: &mut Terms) -> Option<Head> {
         let known = self.known.borrow();
-        let (head, known_terms) = known.as_ref()?;
+        let head = known.head()?;
         if !input.starts_with(head.bytes()) {
             return None;
         }
         input.advance(head.bytes().len());
-        *terms = *known_terms;
+        *terms = self.terms.get();
         Some(head.clone())
     }
 
@@ -66,9 +68,8 @@ impl Slot {
         let strange = self.strange.get() + 1;
         self.strange.set(strange % PATIENCE);
         if strange == PATIENCE && head.bytes().len() <= HEAD_LEN_MAX {
-            let mut own = head.clone();
-            own.detach(pool);
-            *self.known.borrow_mut() = Some((own, terms));
+            self.known.borrow_mut().renew(head.detached(pool));
+            self.terms.set(terms);
         }
     }
 }

@@ -7,6 +7,7 @@ mod grammar;
 mod line;
 mod memo;
 mod parse;
+mod quick;
 mod receiver;
 mod section;
 mod sender;

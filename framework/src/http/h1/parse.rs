@@ -1,22 +1,41 @@
-//! The fast way to read a request head: `httparse` over the whole of it, then what it lets pass.
+//! Reads a request head that is here as a whole: the usual ones by [`super::quick`], all others by
+//! `httparse` and what it lets pass.
 //!
 //! What must hold: a head is accepted only if every line of it would pass the checks of
 //! [`super::line`], so that a head which comes in one piece and one that comes in many are judged
 //! alike. The reason of a refusal is the right one only when the lines are known to be good.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::grammar;
+use super::quick::{self, Found};
 use super::terms::{Seen, Terms};
-use crate::http::head::{Head, Span, Target, Version};
+use crate::http::head::{Parts, Span, Target, Version};
 use crate::http::limits::{FIELD_COUNT_CAP, Limits};
 use crate::http::{Error, Method};
 use crate::mem::{Buf, Pool};
 
 /// Reads the head at the front of `input` and moves it out; leaves `input` alone on refusal.
 #[inline]
-pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Result<Head, Error> {
+pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Result<Parts, Error> {
+    let found = match quick::read(input, terms, limits) {
+        Some(found) => found,
+        None => read(input, terms, limits)?,
+    };
+    Ok(Parts {
+        bytes: split_off(input, found.len),
+        method: Cow::Borrowed(found.method),
+        target: found.target,
+        fields_start: found.fields_start,
+        version: found.version,
+    })
+}
+
+/// Reads a head in whatever form.
+#[cold]
+fn read(input: &[u8], terms: &mut Terms, limits: &Limits) -> Result<Found, Error> {
     if !input.first().is_some_and(u8::is_ascii_graphic) {
         // `httparse` would read over empty lines, however many and however they end.
         return Err(Error::BadRequestLine);
@@ -40,7 +59,6 @@ pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Resu
     };
     let method = self::method(method.as_bytes()).ok_or(Error::UnknownMethod)?;
     let path = path(method, target.as_bytes(), limits)?;
-    let target = Target::new(span(input, target.as_bytes()), path);
     let place = |part: &[u8]| part.as_ptr().addr() - input.as_ptr().addr();
     let first = request
         .headers
@@ -58,15 +76,13 @@ pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Resu
     }
     seen.conclude(version, terms)?;
     let fields_start = first.unwrap_or(len - "\r\n".len());
-    let fields_start = u16::try_from(fields_start).expect("a head is at most 64 KiB");
-    let bytes = split_off(input, len);
-    Ok(Head::from_parts(
-        bytes,
+    Ok(Found {
+        len,
         method,
+        target: Target::new(span(input, target.as_bytes()), path),
+        fields_start: u16::try_from(fields_start).expect("a head is at most 64 KiB"),
         version,
-        target,
-        fields_start,
-    ))
+    })
 }
 
 /// Takes the first `len` bytes out of `input`; all of them without touching the count.
@@ -176,5 +192,122 @@ fn span(bytes: &[u8], part: &[u8]) -> Span {
     Span {
         start: (part.as_ptr().addr() - bytes.as_ptr().addr()) as u16,
         len: part.len() as u16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::{Kind, Scan};
+    use super::*;
+
+    /// Heads of every form, from which wrong ones are made by changing a byte.
+    const HEADS: [&str; 8] = [
+        "GET /a/b?c=d HTTP/1.1\r\nHost: h:80\r\n\r\n",
+        "POST /%41 HTTP/1.1\r\nhost:h\r\nContent-Length: 12 \r\n\r\nrest",
+        "PATCH / HTTP/1.1\r\nHost:\t h\t\r\nTransfer-Encoding: chunked\r\n\
+         Expect: 100-continue\r\n\r\n",
+        "DELETE /x HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\nCookie: a=\"b\"; caf\u{e9}\t=x\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost:\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n",
+        "GET http://h/a?b HTTP/1.1\r\nHost: h\r\nX: 0123456789abcdef0123456789\r\n\r\n",
+        "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n",
+    ];
+
+    type Parts = (usize, &'static Method, Target, u16, Version, Terms);
+
+    fn parts(found: Option<Found>, terms: Terms) -> Option<Parts> {
+        let found = found?;
+        let (len, method) = (found.len, found.method);
+        Some((
+            len,
+            method,
+            found.target,
+            found.fields_start,
+            found.version,
+            terms,
+        ))
+    }
+
+    /// What both ways make of `head`.
+    fn both(head: &[u8], limits: &Limits) -> [Option<Parts>; 2] {
+        let (mut by_quick, mut by_read) = (Terms::default(), Terms::default());
+        let quick = quick::read(head, &mut by_quick, limits);
+        let read = read(head, &mut by_read, limits).ok();
+        [parts(quick, by_quick), parts(read, by_read)]
+    }
+
+    /// Checks one head, and tells whether the quick way took it.
+    fn check(head: &[u8], limits: &Limits) -> bool {
+        let [quick, read] = both(head, limits);
+        let shown = head.escape_ascii();
+        if quick.is_some() {
+            assert_eq!(quick, read, "{shown}");
+            let end = Scan::default().advance(head, Kind::Head, limits);
+            assert_eq!(end, Ok(quick.map(|parts| parts.0)), "{shown}");
+        } else if let Some((_, method, target, ..)) = read {
+            let is_usual = target.whole_of(head).starts_with(b"/") && *method != Method::CONNECT;
+            assert!(!is_usual, "not taken: {shown}");
+        }
+        quick.is_some()
+    }
+
+    #[test]
+    fn what_the_quick_way_takes_the_others_read_alike_and_it_takes_all_usual_heads() {
+        let limits = Limits::default();
+        let mut taken = 0;
+        for head in HEADS {
+            taken += usize::from(check(head.as_bytes(), &limits));
+            for at in 0..head.len() {
+                check(&head.as_bytes()[..at], &limits);
+                let mut changed = head.as_bytes().to_vec();
+                for byte in 0..=u8::MAX {
+                    changed[at] = byte;
+                    check(&changed, &limits);
+                }
+                let mut longer = head.as_bytes().to_vec();
+                for byte in *b"\r\n \t:,/?%a0\0\x7f\xff" {
+                    longer.insert(at, byte);
+                    check(&longer, &limits);
+                    longer.remove(at);
+                }
+            }
+        }
+        assert_eq!(taken, 5, "of the heads as they stand");
+    }
+
+    #[test]
+    fn both_ways_have_the_same_limits() {
+        let head = HEADS[1].as_bytes();
+        for bound in 1..=head.len() {
+            for limits in [
+                Limits {
+                    head_len_max: bound,
+                    ..Limits::default()
+                },
+                Limits {
+                    field_len_max: bound,
+                    ..Limits::default()
+                },
+                Limits {
+                    target_len_max: bound,
+                    ..Limits::default()
+                },
+                Limits {
+                    field_count_max: bound.min(FIELD_COUNT_CAP),
+                    ..Limits::default()
+                },
+            ] {
+                check(head, &limits);
+            }
+        }
+        let two = Limits {
+            field_count_max: 2,
+            ..Limits::default()
+        };
+        let one = Limits {
+            field_count_max: 1,
+            ..Limits::default()
+        };
+        assert!(check(head, &two) && !check(head, &one));
     }
 }

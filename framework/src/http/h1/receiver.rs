@@ -9,6 +9,7 @@ use super::memo::Memo;
 use super::parse::{self, split_off};
 use super::section::Section;
 use super::terms::{Framing, Terms};
+use crate::http::head::Last;
 use crate::http::{Error, Head, Limits, Trailers};
 use crate::mem::{Buf, BufMut, Pool};
 
@@ -43,7 +44,9 @@ pub(super) struct Receiver {
     /// What came behind `input` or was moved out of it.
     held: Option<BufMut>,
     section: Section,
-    /// What the last head says.
+    /// The head that was read last.
+    last: Last,
+    /// What it says.
     terms: Terms,
     state: State,
     /// How long the content at hand may be.
@@ -59,6 +62,7 @@ impl Receiver {
             input: Buf::new(),
             held: None,
             section: Section::default(),
+            last: Last::default(),
             terms: Terms::default(),
             state: State::Head,
             content_max: 0,
@@ -93,6 +97,7 @@ impl Receiver {
 
     /// Moves the input into memory of its own.
     pub(super) fn detach(&mut self, pool: &Pool) {
+        self.last.release();
         if self.input.is_empty() {
             return;
         }
@@ -116,15 +121,17 @@ impl Receiver {
         if !self.refill() || !self.section.is_untouched() {
             return None;
         }
-        let Some(memo) = memo else {
-            return parse::parse(&mut self.input, &mut self.terms, limits).ok();
-        };
-        let slot = memo.slot(&self.input);
-        if let Some(head) = slot.recall(&mut self.input, &mut self.terms) {
+        let slot = memo.map(|memo| memo.slot(&self.input));
+        if let Some(slot) = slot
+            && let Some(head) = slot.recall(&mut self.input, &mut self.terms)
+        {
             return Some(head);
         }
-        let head = parse::parse(&mut self.input, &mut self.terms, limits).ok()?;
-        slot.learn(&head, self.terms, pool);
+        let parts = parse::parse(&mut self.input, &mut self.terms, limits).ok()?;
+        let head = self.last.renew(parts);
+        if let Some(slot) = slot {
+            slot.learn(&head, self.terms, pool);
+        }
         Some(head)
     }
 
@@ -138,9 +145,13 @@ impl Receiver {
             let section = &mut self.section;
             if let Some(bytes) = section.take(Kind::Head, &mut self.input, pool, limits)? {
                 let mut bytes = parse::as_version_we_speak(bytes, pool);
-                return parse::parse(&mut bytes, &mut self.terms, limits)
-                    .inspect_err(|_| self.input = bytes)
-                    .map(Some);
+                return match parse::parse(&mut bytes, &mut self.terms, limits) {
+                    Ok(parts) => Ok(Some(self.last.renew(parts))),
+                    Err(error) => {
+                        self.input = bytes;
+                        Err(error)
+                    }
+                };
             }
         }
         self.starve()
@@ -276,6 +287,7 @@ impl Receiver {
         self.state = State::Closed;
         self.input = Buf::new();
         self.held = None;
+        self.last.release();
         self.section = Section::default();
         self.trailers = Trailers::default();
     }
@@ -305,9 +317,10 @@ impl Receiver {
         self.input.is_empty() && self.held.is_none() && !self.has_ended
     }
 
-    /// Lets go of a used-up buffer.
+    /// Lets go of the buffers that are used up.
     #[inline]
     pub(super) fn release(&mut self) {
+        self.last.release();
         if self.input.is_empty() {
             self.input = Buf::new();
         }
@@ -350,6 +363,7 @@ impl Receiver {
 
     /// What it means that there is no input: nothing yet, or that the peer ended too early.
     fn starve<T>(&mut self) -> Result<Option<T>, Error> {
+        self.last.release();
         match self.has_ended {
             false => Ok(None),
             true if self.is_between_requests() => {

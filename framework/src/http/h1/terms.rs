@@ -72,7 +72,7 @@ enum Coding {
 }
 
 impl Seen {
-    /// Takes note of a field line.
+    /// Takes note of a field line. Its value may have white space around it.
     #[inline]
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         match name.len() {
@@ -115,7 +115,7 @@ impl Seen {
 
     #[inline]
     fn note_host(&mut self, value: &[u8]) -> Result<(), Error> {
-        if self.host || !is_host(value) {
+        if self.host || !is_host(trim(value)) {
             return Err(Error::BadHost);
         }
         self.host = true;
@@ -123,7 +123,7 @@ impl Seen {
     }
 
     fn note_content_len(&mut self, value: &[u8]) -> Result<(), Error> {
-        match (self.content_len, decimal(value)) {
+        match (self.content_len, decimal(trim(value))) {
             (None, Some(len)) => {
                 self.content_len = Some(len);
                 Ok(())

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::super::doorbell::Doorbell;
-use super::super::driver::Wait;
+use super::super::driver::{NO_FILES, Wait};
 use super::super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use super::super::uring::Counters;
 use crate::mem::{Buf, Pool};
@@ -154,6 +154,7 @@ impl Sim {
                     len: len as usize,
                 },
                 Op::Connect { .. } | Op::Shutdown { .. } | Op::Close { .. } => Outcome::Done,
+                Op::File(_) => unreachable!("{NO_FILES}"),
             }),
         };
         Some(Completion {
@@ -184,5 +185,6 @@ fn verb(op: &Op) -> (RawFd, Verb) {
         }
         Op::Shutdown { socket } => (*socket, Verb::Shutdown),
         Op::Close { socket } => (*socket, Verb::Close(*socket)),
+        Op::File(_) => unreachable!("{NO_FILES}"),
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::super::blocking::BlockingPool;
 use super::super::current;
 use super::super::driver::{Driver, Wait};
 use super::super::executor::Task;
@@ -103,11 +104,20 @@ where
     let outside: Arc<[_]> = outside
         .map_err(|error| Error::io("cannot make a doorbell", error))?
         .into();
+    let blocking = BlockingPool::new(config.blocking, &config.placement);
     let lane = |(index, mesh)| {
         let id = ShardId::of(index);
         let driver = Sim::new(&outside[index].bell);
         let ring = driver.ring();
-        let shard = Shard::new(id, config, Arc::clone(&outside), mesh, Driver::Sim(driver));
+        let blocking = Arc::clone(&blocking);
+        let shard = Shard::new(
+            id,
+            config,
+            Arc::clone(&outside),
+            mesh,
+            Driver::Sim(driver),
+            blocking,
+        );
         let shard = Rc::new(shard);
         let main = current::enter(&shard, || shard.executor.spawn(&shard.outside, main(id)));
         Lane {
@@ -280,9 +290,8 @@ impl<T> Runner<T> {
         for lane in &self.lanes {
             let shard = &lane.shard;
             current::enter(shard, || {
-                shard.executor.clear(&shard.outside.woken);
-                let states = std::mem::take(&mut *shard.states.borrow_mut());
-                drop(states);
+                shard.clear();
+                drop(shard.outside.woken.close());
             });
         }
     }

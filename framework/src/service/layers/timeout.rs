@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::future::with_timeout;
 use crate::http::StatusCode;
-use crate::runtime;
 use crate::service::{Layer, Next, Reply, Request, Response};
 
 /// Answers 503 (RFC 9110 section 15.6.4) in the place of a handler that takes longer than a
@@ -38,8 +38,8 @@ impl Layer for Timeout {
 }
 
 async fn bounded(future: impl Future<Output = Response>, timeout: Duration) -> Response {
-    let response = runtime::within(timeout, future).await;
-    response.unwrap_or_else(|| Response::new(StatusCode::SERVICE_UNAVAILABLE))
+    let response = with_timeout(timeout, future).await;
+    response.unwrap_or_else(|_| Response::new(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::runtime::{Config, Placement, run_on_all_shards};
+    use crate::runtime::{self, Config, Placement, run_on_all_shards};
     use crate::service::{Service, layered, service_fn};
 
     /// The status of what a service answers behind a timeout, on a shard.

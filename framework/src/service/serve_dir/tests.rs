@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::http::HeaderName;
-use crate::service::Router;
+use crate::http::{HeaderName, Length};
+use crate::service::{Content, Router, stream};
 use crate::sharded::Sharded;
 
 /// When every file of a site was changed.
@@ -67,16 +67,19 @@ impl Drop for Site {
 
 /// Calls a service and polls the reply to its end.
 fn respond(service: &impl Service, request: Request) -> Response {
-    match service.call(request) {
-        Reply::Now(response) => response,
-        Reply::Later(mut future) => loop {
-            let polled = future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()));
-            if let Poll::Ready(response) = polled {
-                break response;
-            }
-        },
+    wait(service.call(request).response())
+}
+
+/// Polls a future to its end.
+fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(output) = polled {
+            break output;
+        }
     }
 }
 
@@ -408,33 +411,71 @@ fn a_long_file_is_read_over_several_turns_and_a_short_one_at_once() {
 }
 
 #[test]
-fn a_file_at_the_limit_is_sent_and_a_longer_one_only_in_parts() {
+fn a_file_at_the_limit_is_gathered_and_a_longer_one_streamed() {
     let site = Site::new("limit");
-    let with = |len| site.service().with_len_max(len);
-    assert_eq!(get(&with(10), "/a.txt").0, 200);
-    assert_eq!(get(&with(9), "/a.txt").0, 500);
+    let with = |len| site.service().with_gathered_max(len);
+    let whole = respond(&with(10), Request::get("/a.txt"));
+    assert_eq!(text(&whole), "0123456789");
+    let streamed = respond(&with(9), Request::get("/a.txt"));
+    assert!(matches!(&streamed.content, Content::Stream(_)));
+    assert_eq!(drained(streamed), Ok("0123456789".to_owned()));
     let part = Request::get("/a.txt").with_field(header::RANGE, "bytes=1-");
-    assert_eq!(respond(&with(9), part).status, 206);
+    assert_eq!(text(&respond(&with(9), part)), "123456789");
+    let parts = Request::get("/a.txt").with_field(header::RANGE, "bytes=1-2,4-5");
+    let gathered = text(&respond(&with(1000), parts));
+    let parts = Request::get("/a.txt").with_field(header::RANGE, "bytes=1-2,4-5");
+    let streamed = drained(respond(&with(3), parts)).unwrap();
+    // The boundary is another one.
+    assert_eq!(streamed.len(), gathered.len());
+    assert!(streamed.contains("\r\n\r\n12\r\n--") && streamed.contains("\r\n\r\n45\r\n--"));
     let head = Request::get("/a.txt").with_method(Method::HEAD);
     assert_eq!(respond(&with(9), head).status, 200);
 }
 
+/// The content of a streamed response, of whose length nothing is missing.
+fn drained(response: Response) -> Result<String, String> {
+    let Content::Stream(mut stream) = response.content else {
+        panic!("it is streamed")
+    };
+    let mut text = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match stream.poll_piece(&mut context) {
+            Poll::Ready(Some(Ok(stream::Piece::Data(data)))) => text.extend_from_slice(&data),
+            Poll::Ready(Some(Ok(piece))) => panic!("{piece:?}"),
+            Poll::Ready(Some(Err(error))) => return Err(error.to_string()),
+            Poll::Ready(None) => break,
+            Poll::Pending => {}
+        }
+    }
+    assert_eq!(stream.length(), Length::Known(text.len() as u64));
+    Ok(String::from_utf8(text).unwrap())
+}
+
 #[test]
-fn a_file_that_became_shorter_is_500_and_no_panic() {
+fn a_file_that_became_shorter_is_500_or_cut_off_and_no_panic() {
     let site = Site::new("shorter");
     let service = site.service();
-    let Ok(Found::File(file)) = site_file::find(&service.root, b"a.txt") else {
-        panic!("the file is there")
+    let pieces = |len| {
+        let head = Buf::new();
+        SmallVec::from_iter([Piece {
+            head,
+            range: 0..len,
+        }])
     };
+    let find = || match wait(site_file::find(&service.site.root, b"a.txt")) {
+        Ok(Found::File(file)) => file,
+        _ => panic!("the file is there"),
+    };
+    let (file, other) = (find(), find());
     site.write("a.txt", "0123");
     let response = Response::new(StatusCode::OK);
-    let head = Buf::new();
-    let piece = Piece {
-        head,
-        range: 0..file.len,
-    };
-    let reply = send(response, file, SmallVec::from_iter([piece]), 10);
-    assert_eq!(reply.try_response().unwrap().status, 500);
+    let gathered = wait(gathered(response, &file, pieces(file.len), 10));
+    assert_eq!(gathered.status, 500);
+    let response = Response::new(StatusCode::OK);
+    let pieces = pieces(other.len);
+    let streamed = response.with_sized_stream(10, generate(|out| stream(out, other, pieces)));
+    assert!(drained(streamed).is_err());
 }
 
 #[test]

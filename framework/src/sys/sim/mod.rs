@@ -18,7 +18,7 @@ pub use faults::Mishaps;
 pub(crate) use kernel::{FileId, Kernel};
 pub(crate) use ring::{IGNORED, RawCompletion, Verb};
 pub(crate) use scope::{
-    Socket, adopt, event, install, is_installed, listen, now, open_files_max, pair,
+    Socket, adopt, blocking_delay, event, install, is_installed, listen, now, open_files_max, pair,
     refuse_if_taken, stream, wall, with,
 };
 pub use seed::Seed;

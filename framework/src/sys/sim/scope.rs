@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::kernel::{FileId, Kernel, Kind};
 
@@ -64,6 +64,11 @@ pub(crate) fn now() -> Option<Instant> {
 /// The simulated time of day.
 pub(crate) fn wall() -> Option<SystemTime> {
     try_with(|kernel| kernel.wall())
+}
+
+/// What a call that blocks takes in a simulation: up to 2 ms.
+pub(crate) fn blocking_delay() -> Option<Duration> {
+    try_with(|kernel| Duration::from_nanos(kernel.seed().below(2_000_000)))
 }
 
 /// How many descriptors the simulated process may open.

@@ -1,0 +1,221 @@
+"""Measures servers side by side and writes what was found.
+
+Builds what is missing, asks each server whether it answers right, then measures, interleaved
+(A B B A ...), each time a fresh server on one CPU and the generator on another. A server that
+cannot be built, answers wrong or fails is named and left out. Ends everything that it started, also
+on Ctrl-C; each run ends by itself. A suite takes about
+reps x servers x (1.5 + ways x seconds) seconds.
+
+  scripts/compare.sh --suite plaintext --reps 5
+  scripts/compare.sh --suite event --peers sunstar,warp,go --output mine.json
+  scripts/compare.sh --report benches/results/2026-11-29.json --readme
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import signal
+import sys
+
+from compare import peer as peers_file
+from compare import report, suite
+from compare.peer import ROOT
+from compare.server import Failure, cpu_model, interleaved
+
+
+def main():
+    options = arguments()
+    # A caller that ends us politely must also find nothing left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.report:
+        return publish(json.loads(options.report.read_text()), options.report, options)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    options.loadgen = str(target / "release/loadgen")
+    try:
+        peers = peers_file.read(target, options.peers)
+        if "idle" in options.suite:
+            suite.allow_connections(options.idle_connections)
+    except (ValueError, Failure) as error:
+        sys.exit(f"compare: {error}")
+    failed = [] if options.no_build else build(peers, options)
+    if options.build_only:
+        return
+    result = document(options, peers)
+    for name in options.suite:
+        able = [peer for peer in peers if suite.SUITES[name].path in peer.routes
+                and peer.name not in {one["peer"] for one in failed}]
+        result["suites"][name] = {
+            "started": now(), "command": shlex.join(["scripts/compare.sh", *sys.argv[1:]]),
+            "seconds": options.seconds, "reps": options.reps, "connections": options.connections,
+            "rate": options.rate, "idle_connections": options.idle_connections,
+            **run(name, able, options)}
+        result["suites"][name]["failed"] += failed
+        save(result, options.output)
+    publish(result, options.output, options)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="scripts/compare.sh", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", type=names, default=list(suite.SUITES),
+                        help=f"default: all, which are {','.join(suite.SUITES)}")
+    parser.add_argument("--peers", type=names, help="default: all of benches/peers/peers.toml")
+    parser.add_argument("--reps", type=positive, default=5, help="rounds (default 5)")
+    parser.add_argument("--seconds", type=positive, default=2, help="of a run (default 2)")
+    parser.add_argument("--connections", type=positive, default=64, help="default 64")
+    parser.add_argument("--rate", type=positive, default=20_000,
+                        help="of suite latency, requests per second (default 20000)")
+    parser.add_argument("--idle-connections", type=positive, default=10_000, help="default 10000")
+    parser.add_argument("--server-cpu", type=int, default=0)
+    parser.add_argument("--client-cpu", type=int, default=1)
+    parser.add_argument("--patience", type=int, default=20,
+                        help="wait so many seconds for a quiet machine before a run (default 20)")
+    parser.add_argument("--no-wrk", action="store_true", help="leave the cross-check out")
+    parser.add_argument("--no-build", action="store_true", help="take what is built")
+    parser.add_argument("--build-only", action="store_true", help="build, and measure nothing")
+    parser.add_argument("--output", type=pathlib.Path, help="default benches/results/DATE.json; "
+                        "suites that are in it already and were not measured now stay")
+    parser.add_argument("--readme", action="store_true",
+                        help="also put the tables into README.md and draw the pictures")
+    parser.add_argument("--report", type=pathlib.Path, metavar="FILE",
+                        help="measure nothing, report what this file holds")
+    options = parser.parse_args()
+    unknown = set(options.suite) - set(suite.SUITES)
+    if unknown:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+    if options.server_cpu == options.client_cpu:
+        parser.error("the server and the generator need a CPU each")
+    measures = not (options.report or options.build_only)
+    if measures and not options.no_wrk and not shutil.which("wrk"):
+        parser.error("wrk is missing: install it, or leave the cross-check out with --no-wrk")
+    date = datetime.date.today().isoformat()
+    options.output = options.output or ROOT / f"benches/results/{date}.json"
+    return options
+
+
+def names(text):
+    return [name for name in text.split(",") if name]
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def build(peers, options):
+    """Builds loadgen and the peers; who cannot be built is named."""
+    failed = []
+    tell("building loadgen")
+    try:
+        peers_file.run(["cargo", "build", "--release", "--quiet", "-p", "loadgen"])
+    except Failure as failure:
+        sys.exit(f"compare: {failure}")
+    for peer in peers:
+        tell(f"building {peer.name}")
+        try:
+            peer.build()
+        except Failure as failure:
+            failed.append(fault(peer, "build", failure))
+    return failed
+
+
+def run(name, peers, options):
+    """All rounds of one suite."""
+    runs, failed = [], []
+    for peer in peers:
+        try:
+            suite.check(peer, name, options)
+        except Failure as failure:
+            failed.append(fault(peer, "check", failure))
+    for rep, peer in interleaved(options.reps, peers):
+        if peer.name in {one["peer"] for one in failed}:
+            continue
+        try:
+            fresh = suite.measure(peer, name, rep, options)
+        except Failure as failure:
+            failed.append(fault(peer, "run", failure))
+            continue
+        runs += fresh
+        tell(f"{name} {rep + 1}/{options.reps} {peer.name}: "
+             + ", ".join(report.brief(one) for one in fresh))
+    return {"runs": runs, "failed": failed}
+
+
+def fault(peer, stage, failure):
+    tell(f"{peer.name} FAILED ({stage}): {failure}")
+    return {"peer": peer.name, "stage": stage, "why": str(failure)}
+
+
+def document(options, peers):
+    """The result so far: what the file holds, or an empty one with the machine."""
+    result = {"schema": "compare/1", "machine": machine(), "tools": tools(options), "peers": {},
+              "suites": {}}
+    if options.output.exists():
+        before = json.loads(options.output.read_text())
+        if before["machine"] != result["machine"]:
+            sys.exit(f"compare: {options.output} is of another machine: name another --output")
+        result["peers"], result["suites"] = before["peers"], before["suites"]
+    for peer in peers:
+        try:
+            version = peer.version()
+        except (Failure, ValueError, TypeError):
+            version = "?"
+        title = peer.title.replace("{version}", version)
+        result["peers"][peer.name] = {"title": title, "version": version, "kind": peer.kind}
+    order = [peer.name for peer in peers_file.read(ROOT / "target")]
+    result["peers"] = dict(sorted(result["peers"].items(), key=lambda one: order.index(one[0])))
+    return result
+
+
+def machine():
+    memory = pathlib.Path("/proc/meminfo").read_text().split()[1]
+    return {"cpu": cpu_model(), "cpus": os.cpu_count(), "kernel": platform.release(),
+            "memory_gib": round(int(memory) / 1024 / 1024)}
+
+
+def tools(options):
+    found = {}
+    for name, command in (("rustc", ["rustc", "--version"]), ("loadgen", [options.loadgen, "-V"]),
+                          ("commit", ["git", "-C", str(ROOT), "describe", "--always", "--dirty"])):
+        try:
+            found[name] = peers_file.run(command).strip()
+        except Failure:
+            found[name] = "?"
+    return found
+
+
+def now():
+    return datetime.datetime.now().isoformat(timespec="seconds")
+
+
+def save(result, file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".part")
+    fresh.write_text(json.dumps(result, indent=1) + "\n")
+    fresh.replace(file)
+
+
+def publish(result, file, options):
+    """Prints the tables, and with --readme puts them where readers find them."""
+    print(report.tables(result))
+    if options.readme:
+        pictures = report.pictures(result, file)
+        report.into_readme(result, file, pictures, ROOT / "README.md")
+        tell(f"README.md and {len(pictures)} pictures written")
+
+
+def tell(text):
+    print(f"compare: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
