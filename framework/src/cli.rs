@@ -67,13 +67,13 @@ pub struct Args {
     #[arg(long)]
     pub poll_mode: bool,
 
-    /// Report a turn of a shard that lasts for longer than so many milliseconds; 0: none. Default:
-    /// 25.
+    /// Report a turn of a shard that lasts for longer than so many milliseconds, such as 25; 0:
+    /// none, which is the default.
     #[arg(long, value_name = "MS")]
     pub stall_ms: Option<u64>,
 
     /// Abort when a turn has lasted for so many milliseconds, so that a supervisor starts the
-    /// program anew; 0: never. Default: 2000.
+    /// program anew, such as 2000; 0: never, which is the default.
     #[arg(long, value_name = "MS")]
     pub dead_ms: Option<u64>,
 
@@ -132,16 +132,11 @@ impl Args {
 
 impl Args {
     fn stalls(&self) -> Stalls {
-        let default = Stalls::default();
-        let or = |given: Option<u64>, default| match given {
-            None => default,
-            Some(0) => None,
-            Some(given) => Some(Duration::from_millis(given)),
-        };
+        let time = |given: Option<u64>| given.filter(|it| *it > 0).map(Duration::from_millis);
         Stalls {
-            threshold: or(self.stall_ms, default.threshold),
-            dead_after: or(self.dead_ms, default.dead_after),
-            ..default
+            threshold: time(self.stall_ms),
+            dead_after: time(self.dead_ms),
+            ..Stalls::default()
         }
     }
 }
@@ -200,13 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn stalls_are_watched_unless_told_otherwise() {
+    fn stalls_are_not_watched_unless_asked_for() {
         let watched = |words: &[&str]| {
             let stalls = parse(words).unwrap().stalls();
             (stalls.threshold, stalls.dead_after)
         };
         let ms = |count| Some(Duration::from_millis(count));
-        assert_eq!(watched(&[]), (ms(25), ms(2000)));
+        assert_eq!(watched(&[]), (None, None));
+        assert_eq!(watched(&["--stall-ms", "25"]), (ms(25), None));
+        assert_eq!(watched(&["--dead-ms", "2000"]), (None, ms(2000)));
         assert_eq!(
             watched(&["--stall-ms", "7", "--dead-ms", "100"]),
             (ms(7), ms(100))

@@ -9,14 +9,19 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use sunstar::runtime::{
-    Config, Placement, Stall, Stalls, Stats, run_on_all_shards, stats, yield_if_needed, yield_now,
+    Config, Group, Placement, Stall, Stalls, Stats, run_on_all_shards, stats, yield_if_needed,
+    yield_now,
 };
 
 const THRESHOLD: Duration = Duration::from_millis(10);
+/// For those who must not stall: a virtual machine that is stopped for a while has its books say
+/// that it ran.
+const LONG_THRESHOLD: Duration = Duration::from_millis(50);
 
 /// A configuration of one shard, and what is reported with it.
 fn watched(stalls: Stalls) -> (Config, Receiver<Stall>) {
@@ -24,7 +29,6 @@ fn watched(stalls: Stalls) -> (Config, Receiver<Stall>) {
     let mut config = Config::new(Placement::unpinned(1));
     config.stalls = Stalls {
         threshold: Some(THRESHOLD),
-        dead_after: None,
         tell: Arc::new(move |stall| told.send(stall.clone()).unwrap()),
         ..stalls
     };
@@ -71,10 +75,43 @@ fn ten_stalls_are_counted_and_five_of_them_reported() {
             stall.lasted >= THRESHOLD && stall.ran > Duration::ZERO,
             "{stall:?}"
         );
-        let text = stall.to_string();
-        assert!(text.contains("stalls::stall_once"), "{text}");
-        assert!(text.contains("stalls::ten_stalls"), "{text}");
-        assert!(text.contains("sunstar::runtime::reactor::turn"), "{text}");
+        assert_eq!(stall.group, "main");
+    }
+}
+
+#[test]
+fn a_report_names_the_functions_and_the_group_of_the_task() {
+    let (mut config, _) = watched(Stalls {
+        reports_per_minute_max: u32::MAX,
+        ..Stalls::default()
+    });
+    let found = Arc::new(AtomicBool::new(false));
+    let is_found = Arc::clone(&found);
+    config.stalls.tell = Arc::new(move |stall| {
+        let frames = stall.frames();
+        let place = |part: &str| frames.iter().position(|frame| frame.contains(part));
+        let places = [
+            place("stalls::stall_once"),
+            place("stalls::stall_until"),
+            place("sunstar::runtime::reactor::turn"),
+        ];
+        let is_whole = places.iter().all(Option::is_some) && places.is_sorted();
+        if is_whole && stall.group == "heavy" {
+            found.store(true, Ordering::Release);
+        }
+    });
+    // A shard that waits for a CPU does not answer the signal in time: then the next report does.
+    let stall = move |_| {
+        let is_found = Arc::clone(&is_found);
+        async { Group::start("heavy", 10).spawn(stall_until(is_found)).await }
+    };
+    run_on_all_shards(&config, stall).unwrap();
+}
+
+async fn stall_until(is_found: Arc<AtomicBool>) {
+    while !is_found.load(Ordering::Acquire) {
+        stall_once();
+        yield_now().await;
     }
 }
 
@@ -91,9 +128,10 @@ fn how_many_are_reported_can_be_set() {
 
 #[test]
 fn a_task_that_is_busy_for_long_and_yields_is_no_stall() {
-    let (config, reports) = watched(Stalls::default());
+    let (mut config, reports) = watched(Stalls::default());
+    config.stalls.threshold = Some(LONG_THRESHOLD);
     let spin = |_| async {
-        let end = cpu_time() + 30 * THRESHOLD;
+        let end = cpu_time() + 10 * LONG_THRESHOLD;
         while cpu_time() < end {
             yield_if_needed().await;
         }
@@ -106,9 +144,10 @@ fn a_task_that_is_busy_for_long_and_yields_is_no_stall() {
 
 #[test]
 fn a_shard_that_sleeps_is_no_stall() {
-    let (config, reports) = watched(Stalls::default());
+    let (mut config, reports) = watched(Stalls::default());
+    config.stalls.threshold = Some(LONG_THRESHOLD);
     let sleep = |_| async {
-        sunstar::runtime::sleep(10 * THRESHOLD).await;
+        sunstar::runtime::sleep(6 * LONG_THRESHOLD).await;
         stats()
     };
     let stats = run_on_all_shards(&config, sleep).unwrap()[0];
@@ -120,10 +159,10 @@ fn a_shard_that_sleeps_is_no_stall() {
 fn a_shard_that_is_blocked_in_a_system_call_stalls() {
     let (mut config, _) = watched(Stalls::default());
     let (here, there) = UnixStream::pair().unwrap();
+    let (told, reports) = channel();
     // The report itself sets the shard free again.
     config.stalls.tell = Arc::new(move |stall| {
-        assert!(stall.ran < stall.lasted, "{stall}");
-        assert!(stall.to_string().contains("read"), "{stall}");
+        told.send(stall.clone()).unwrap();
         (&there).write_all(b"!").unwrap();
     });
     let here = Arc::new(here);
@@ -136,12 +175,19 @@ fn a_shard_that_is_blocked_in_a_system_call_stalls() {
         }
     };
     assert_eq!(run_on_all_shards(&config, block).unwrap(), [1]);
+    let stall = reports.recv().unwrap();
+    assert!(stall.ran < stall.lasted, "{stall}");
+    // None if it did not get a CPU in time to answer.
+    let frames = stall.frames();
+    assert!(
+        frames.is_empty() || frames.iter().any(|frame| frame.contains("read")),
+        "{frames:?}"
+    );
 }
 
 #[test]
-fn when_nobody_watches_nothing_is_counted() {
-    let mut config = Config::new(Placement::unpinned(1));
-    config.stalls = Stalls::off();
+fn by_default_nobody_watches_and_nothing_is_counted() {
+    let config = Config::new(Placement::unpinned(1));
     let spin = |_| async {
         let end = cpu_time() + 10 * THRESHOLD;
         while cpu_time() < end {}
@@ -171,7 +217,9 @@ fn a_shard_that_is_dead_ends_the_process_and_says_where_it_was() {
         text.contains("shard 0 is dead after 100 ms; aborting"),
         "{text}"
     );
-    assert!(text.contains("stalls::stall_for_ever"), "{text}");
+    // It may not have got a CPU in time to say where it was.
+    let places = ["stalls::stall_for_ever", "could not be found out"];
+    assert!(places.iter().any(|place| text.contains(place)), "{text}");
 }
 
 #[inline(never)]
@@ -184,7 +232,6 @@ fn stall_for_ever() {
 fn die() {
     let mut config = Config::new(Placement::unpinned(2));
     config.stalls = Stalls {
-        threshold: Some(THRESHOLD),
         dead_after: Some(10 * THRESHOLD),
         ..Stalls::default()
     };

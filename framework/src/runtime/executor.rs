@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::current;
 use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
 use super::preempt::{Slice, need_preempt};
+use super::pulse::Pulse;
 use super::shard::Outside;
 use super::woken::Woken;
 
@@ -112,11 +113,11 @@ impl Executor {
     /// Runs ready tasks until none is left or the turn's share is used up: first those that this
     /// turn has woken, then those that gave up the rest of the last one.
     #[inline]
-    pub(crate) fn run(&self, clock: &Clock) {
+    pub(super) fn run(&self, clock: &Clock, pulse: &Pulse) {
         self.resume_yielded();
         Slice::begin_turn();
         if self.group_count.get() > 1 {
-            return self.run_groups(clock);
+            return self.run_groups(clock, pulse);
         }
         for _ in 0..TASKS_PER_TURN {
             if !self.run_one(Index::MAIN) {
@@ -138,7 +139,7 @@ impl Executor {
 
     /// Gives slices to groups until none has something to do or the turn's share is used up.
     #[inline(never)]
-    fn run_groups(&self, clock: &Clock) {
+    fn run_groups(&self, clock: &Clock, pulse: &Pulse) {
         let quota = self.slice.quota();
         let turn_end = clock.now() + quota;
         let polls_end = self.polls.get() + TASKS_PER_TURN as u64;
@@ -147,6 +148,7 @@ impl Executor {
             let slice = self.groups.borrow().slice(group, quota);
             let slice_end = (now + slice).min(turn_end);
             let polls = self.polls.get();
+            pulse.run_in(group);
             self.run_slice(group, now, slice_end, polls_end);
             let end = Clock::monotonic();
             let (ran, polls) = (end - now, self.polls.get() - polls);
@@ -157,6 +159,7 @@ impl Executor {
                 break;
             }
         }
+        pulse.run_in(Index::MAIN);
     }
 
     fn next_group(&self) -> Option<Index> {

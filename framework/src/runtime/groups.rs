@@ -28,6 +28,8 @@ pub(crate) struct Index(u8);
 impl Index {
     /// The group that all begins in.
     pub(super) const MAIN: Index = Index(0);
+    /// Its name.
+    pub(super) const MAIN_NAME: &str = "main";
 
     /// Its place in arrays of `GROUPS_MAX`.
     #[inline]
@@ -95,7 +97,12 @@ impl Group {
     /// If the shard has a group of this name, or [`GROUPS_MAX`] groups; if `shares` are not between
     /// 1 and [`SHARES_MAX`]; outside of every shard.
     pub fn start(name: impl Into<String>, shares: u32) -> Group {
-        current::with(|shard| Group::at(shard.executor.add_group(name.into(), shares)))
+        let name = name.into();
+        current::with(|shard| {
+            let index = shard.executor.add_group(name.clone(), shares);
+            shard.outside.pulse.name(index, name);
+            Group::at(index)
+        })
     }
 
     /// The current shard's group of this name.
@@ -194,7 +201,7 @@ impl Groups {
             accounts: Vec::new(),
             floor: 0,
         };
-        groups.add("main".to_owned(), MAIN_SHARES);
+        groups.add(Index::MAIN_NAME.to_owned(), MAIN_SHARES);
         groups
     }
 

@@ -314,7 +314,7 @@ fn start(
         return Err(Error::config(format!("cannot pin shard {id} to CPU {cpu}")).into());
     }
     let Outside { bell, pulse, .. } = &*together.outside[id.index()];
-    if config.stalls.threshold.is_some() {
+    if config.stalls.step().is_some() {
         pulse.live_on(snapshot::arm());
     }
     let mut driver = make(id, config, bell).map_err(|error| Failure::Driver(id, error))?;

@@ -37,7 +37,7 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             let mut timers = shard.timers.borrow_mut();
             timers.advance(shard.clock.now(), |waker| wakers.due.push(waker));
         });
-        shard.executor.run(&shard.clock);
+        shard.executor.run(&shard.clock, &shard.outside.pulse);
         shard.mesh.send(|to| {
             let bell = &shard.all[to].bell;
             let must_ring = bell.must_ring();

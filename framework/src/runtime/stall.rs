@@ -18,7 +18,7 @@ use super::pulse::Pulse;
 use super::shard::Outside;
 use crate::error::{Error, Result};
 use crate::sys::frames::frames;
-use crate::sys::snapshot;
+use crate::sys::snapshot::{self, Snapshot};
 use crate::sys::thread::{Thread, Times};
 
 /// What the reports are counted over.
@@ -29,10 +29,11 @@ const LOOK_MIN: Duration = Duration::from_millis(1);
 /// What to do about tasks that keep their shard to themselves for too long: everybody else who is
 /// served by that shard waits meanwhile.
 ///
-/// One thread watches all shards and looks twice in a threshold whether each has ended its
-/// turn. Where one has not, it is told with the functions that it is in. A signal (`SIGRTMIN` +
-/// 7) has the shard's thread copy its registers and stack for that; system calls that it
-/// interrupts go on. Without symbols in the program the names are missing.
+/// By default nothing. Asked to, one thread watches all shards and looks twice in a threshold
+/// whether each has ended its turn. Where one has not, it is told with the functions that it is in.
+/// A signal (`SIGRTMIN` + 7) has the shard's thread copy its registers and stack for that. Of the
+/// system calls that it interrupts, those go on that can (signal(7)); others, such as a sleep, end
+/// with EINTR. Without symbols in the program the names are missing.
 ///
 /// # Examples
 /// ```
@@ -43,25 +44,25 @@ const LOOK_MIN: Duration = Duration::from_millis(1);
 /// let mut config = Config::new(Placement::unpinned(1));
 /// config.stalls = Stalls {
 ///     threshold: Some(Duration::from_millis(10)),
-///     dead_after: None,
-///     tell: Arc::new(|stall| eprintln!("{stall}")),
+///     tell: Arc::new(|stall| eprintln!("{stall}: {:#?}", stall.frames())),
 ///     ..Stalls::default()
 /// };
 /// ```
 #[derive(Clone)]
 pub struct Stalls {
-    /// How long a turn may last before it is reported. `None`: nobody watches, and nothing below
-    /// has a meaning. Default: 25 ms.
+    /// How long a turn may last before it is reported. `None`: none is counted or reported.
+    /// Default: `None`. 25 ms are a good start.
     pub threshold: Option<Duration>,
     /// How many stalls of each shard are reported in a minute; more are only counted. Default: 5.
     pub reports_per_minute_max: u32,
     /// How long a turn may last before the shard counts as dead: then the process says where it was
     /// and aborts (SIGABRT), so that a supervisor starts it anew. Its connections are lost in
     /// either case; those of the other shards would get answers that lack a part of the state.
-    /// `None`: never. Default: 2 s.
+    /// `None`: never. Default: `None`. Not below a few hundred milliseconds: that would end
+    /// programs that only have to wait for their disk.
     pub dead_after: Option<Duration>,
-    /// Takes the reports, on the watcher's thread. Default: `tracing`'s subscriber for warnings, or
-    /// standard error if there is none.
+    /// Takes the reports, on the watcher's thread. The stall is counted by then. Default: prints
+    /// one line to standard error, then the functions, which take a while to find out.
     pub tell: Tell,
 }
 
@@ -70,6 +71,7 @@ pub type Tell = Arc<dyn Fn(&Stall) + Send + Sync>;
 
 /// A turn of a shard that has lasted for too long.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Stall {
     /// The shard.
     pub shard: ShardId,
@@ -77,39 +79,51 @@ pub struct Stall {
     pub lasted: Duration,
     /// How much of that the shard was on a CPU; the rest it was blocked.
     pub ran: Duration,
-    /// The functions that it was in, innermost first. Empty if that could not be found out.
-    pub frames: Vec<String>,
+    /// The name of the group whose task ran.
+    pub group: String,
     /// How many stalls of the shard were not reported since the last one that was.
     pub unreported: u64,
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Default for Stalls {
     fn default() -> Stalls {
         Stalls {
-            threshold: Some(Duration::from_millis(25)),
+            threshold: None,
             reports_per_minute_max: 5,
-            dead_after: Some(Duration::from_secs(2)),
-            tell: Arc::new(tell),
+            dead_after: None,
+            tell: Arc::new(|stall| tell(&stall.to_string(), stall)),
         }
     }
 }
 
-/// To whoever subscribes to warnings, else to standard error.
-fn tell(stall: &Stall) {
-    if tracing::enabled!(tracing::Level::WARN) {
-        tracing::warn!("{stall}");
-    } else {
-        eprintln!("{stall}");
+/// First what is known already, then what takes a while.
+fn tell(line: &str, stall: &Stall) {
+    eprintln!("{line}");
+    let frames = stall.frames();
+    if frames.is_empty() {
+        eprintln!("  where it is could not be found out");
+    }
+    for (number, frame) in frames.iter().enumerate() {
+        eprintln!("  {number:2}: {frame}");
     }
 }
 
 impl Stalls {
-    /// Nobody watches.
-    pub fn off() -> Stalls {
-        Stalls {
-            threshold: None,
-            ..Stalls::default()
-        }
+    /// The time between two looks, if anybody is to watch.
+    pub(super) fn step(&self) -> Option<Duration> {
+        let least = self.threshold.into_iter().chain(self.dead_after).min()?;
+        Some((least / 2).max(LOOK_MIN))
+    }
+}
+
+impl Stall {
+    /// Names the functions that the turn was in, innermost first. Empty if that could not be found
+    /// out.
+    ///
+    /// Reads the program's debug information, so it takes from tens of milliseconds to seconds.
+    pub fn frames(&self) -> Vec<String> {
+        self.snapshot.as_deref().map(frames).unwrap_or_default()
     }
 }
 
@@ -131,17 +145,12 @@ impl fmt::Display for Stall {
         );
         write!(
             out,
-            "shard {} stalls: one turn for {lasted} ms so far, {ran} ms of it on the CPU",
-            self.shard
+            "shard {} stalls: one turn for {lasted} ms so far, {ran} ms of it on the CPU, \
+             in group {}",
+            self.shard, self.group
         )?;
         if self.unreported > 0 {
             write!(out, "; {} more were not reported", self.unreported)?;
-        }
-        for (number, frame) in self.frames.iter().enumerate() {
-            write!(out, "\n  {number:2}: {frame}")?;
-        }
-        if self.frames.is_empty() {
-            write!(out, "\n  where it is could not be found out")?;
         }
         Ok(())
     }
@@ -157,7 +166,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Begins to watch, if `stalls` want it.
     pub(super) fn start(stalls: &Stalls, shards: &Arc<[Arc<Outside>]>) -> Result<Watch> {
-        let Some(threshold) = stalls.threshold else {
+        let Some(step) = stalls.step() else {
             return Ok(Watch {
                 end: None,
                 thread: None,
@@ -165,7 +174,7 @@ impl Watch {
         };
         let (end, ended) = mpsc::channel();
         let (stalls, shards) = (stalls.clone(), Arc::clone(shards));
-        let watch = move || watch(&stalls, threshold, &shards, &ended);
+        let watch = move || watch(&stalls, step, &shards, &ended);
         let thread = thread::Builder::new()
             .name("stall-watch".into())
             .spawn(watch);
@@ -187,13 +196,7 @@ impl Drop for Watch {
     }
 }
 
-fn watch(
-    stalls: &Stalls,
-    threshold: Duration,
-    shards: &[Arc<Outside>],
-    ended: &mpsc::Receiver<()>,
-) {
-    let step = (threshold / 2).max(LOOK_MIN);
+fn watch(stalls: &Stalls, step: Duration, shards: &[Arc<Outside>], ended: &mpsc::Receiver<()>) {
     let mut lanes: Vec<_> = shards.iter().map(|shard| Lane::new(&shard.pulse)).collect();
     let mut before = Clock::monotonic();
     while ended.recv_timeout(step) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -202,7 +205,7 @@ fn watch(
         let passed = now.saturating_duration_since(before).min(step * 2);
         before = now;
         for (index, lane) in lanes.iter_mut().enumerate() {
-            lane.look(ShardId::of(index), passed, threshold, stalls);
+            lane.look(ShardId::of(index), passed, stalls);
         }
     }
 }
@@ -234,7 +237,7 @@ impl Lane<'_> {
         }
     }
 
-    fn look(&mut self, shard: ShardId, passed: Duration, threshold: Duration, stalls: &Stalls) {
+    fn look(&mut self, shard: ShardId, passed: Duration, stalls: &Stalls) {
         let beat = self.pulse.look();
         if !Pulse::is_turn(beat) {
             self.beat = beat;
@@ -256,10 +259,14 @@ impl Lane<'_> {
             && let Some(stall) = self.examine(shard, dead_after, true)
         {
             let dead_after = dead_after.as_millis();
-            eprintln!("{stall}\nshard {shard} is dead after {dead_after} ms; aborting");
+            let line = format!("{stall}\nshard {shard} is dead after {dead_after} ms; aborting");
+            tell(&line, &stall);
             std::process::abort();
         }
-        if !self.told && self.age >= threshold {
+        let threshold = stalls.threshold.filter(|threshold| self.age >= *threshold);
+        if !self.told
+            && let Some(threshold) = threshold
+        {
             self.report(shard, threshold, stalls);
         }
     }
@@ -309,8 +316,9 @@ impl Lane<'_> {
             shard,
             lasted,
             ran: times.ran,
-            frames: snapshot.as_ref().map(frames).unwrap_or_default(),
+            group: self.pulse.group().to_owned(),
             unreported: self.budget.unreported,
+            snapshot: snapshot.map(Arc::new),
         })
     }
 }
@@ -356,16 +364,36 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_where_and_how_long() {
+    fn a_report_says_which_shard_for_how_long_and_in_which_group() {
         let stall = Stall {
             shard: ShardId::of(3),
             lasted: Duration::from_millis(40),
             ran: Duration::from_millis(38),
-            frames: vec!["inner at a.rs:1".into(), "outer".into()],
+            group: "compaction".into(),
             unreported: 2,
+            snapshot: None,
         };
-        let text = "shard 3 stalls: one turn for 40 ms so far, 38 ms of it on the CPU; \
-                    2 more were not reported\n   0: inner at a.rs:1\n   1: outer";
+        let text = "shard 3 stalls: one turn for 40 ms so far, 38 ms of it on the CPU, in \
+                    group compaction; 2 more were not reported";
         assert_eq!(stall.to_string(), text);
+        assert!(stall.frames().is_empty());
+    }
+
+    #[test]
+    fn nobody_watches_unless_asked_to_and_then_twice_in_the_shorter_time() {
+        let ms = |count| Some(Duration::from_millis(count));
+        let step = |threshold, dead_after| {
+            let stalls = Stalls {
+                threshold,
+                dead_after,
+                ..Stalls::default()
+            };
+            stalls.step()
+        };
+        assert_eq!(Stalls::default().step(), None);
+        assert_eq!(step(ms(25), None), Some(Duration::from_micros(12_500)));
+        assert_eq!(step(None, ms(2000)), ms(1000));
+        assert_eq!(step(ms(2000), ms(100)), ms(50));
+        assert_eq!(step(Some(Duration::ZERO), None), Some(LOOK_MIN));
     }
 }

@@ -28,8 +28,8 @@ pub struct Config {
     /// How long the tasks of a turn may run before the sockets have theirs, as far as they ask for
     /// it: see [`need_preempt`](crate::runtime::need_preempt). Default: 0.5 ms.
     pub task_quota: Duration,
-    /// What is done about handlers that keep a shard to themselves. By default they are reported
-    /// after 25 ms, five times a minute, and the process aborts when one has for 2 s.
+    /// What is done about handlers that keep a shard to themselves. Default: nothing, and nobody
+    /// watches.
     pub stalls: Stalls,
     /// How many threads may block, for [`blocking`](crate::blocking) and the handlers of
     /// [`Router::blocking`](crate::Router::blocking): 128, and 1,024 calls may wait for one. One

@@ -11,6 +11,7 @@
 )]
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -40,7 +41,6 @@ thread_local! {
 }
 
 /// The registers of a thread and what lay on its stack.
-#[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) registers: Registers,
     stack: Vec<u64>,
@@ -54,6 +54,14 @@ pub(crate) struct Registers {
     pub(crate) frame: u64,
     /// Where the function returns to, on CPUs that have a register for it.
     pub(crate) link: u64,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Snapshot")
+            .field("registers", &self.registers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Snapshot {
