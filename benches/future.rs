@@ -60,7 +60,7 @@ fn one(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("future/create");
     group.throughput(Throughput::Elements(1));
     group.bench_function("and await", |bencher| {
-        bencher.iter(|| finish(step(black_box(1))))
+        bencher.iter(|| finish(step(black_box(1))));
     });
     group.bench_function("boxed, and await", |bencher| {
         bencher.iter(|| {

@@ -2,6 +2,8 @@
 //! shard's memo, beside httparse alone on the same bytes; and what the whole exchange costs, from
 //! those bytes to the bytes of the answer.
 //!
+//! The documents that this project started from say 10 to 12 ns for a request (Apple M2).
+//!
 //! What must hold: our figure holds everything that a session pays for (strict checks, framing,
 //! limits, deadlines, the buffer's count), httparse's only its own parsing.
 

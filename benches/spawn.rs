@@ -1,5 +1,8 @@
 //! What a task costs from spawn to join, beside the same work on monoio and on glommio.
 //!
+//! The documents that this project started from say 0.38 us to create a future and 0.46 us for one
+//! chained step (Apple M2).
+//!
 //! What must hold: each figure is the time on a runtime that is already running, on one thread.
 
 mod bounds;

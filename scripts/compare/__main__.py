@@ -29,6 +29,8 @@ from compare.server import Failure, cpu_model, interleaved
 
 def main():
     options = arguments()
+    # Whoever started us in the background may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # A caller that ends us politely must also find nothing left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.report:
