@@ -17,6 +17,9 @@ fn more_than_two_empty_lines_are_refused() {
     let refused = "400 malformed request line | closed";
     assert_eq!(exchange(format!("\r\n\r\n\r\n{}", get(""))), refused);
     assert_eq!(exchange("\r\n".repeat(2000)), refused);
+    // What stands behind them is not looked at, whether it is here or not: no HEAD is answered.
+    let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(exchange(format!("\r\n\r\n\r\n{head}")), refused);
 }
 
 #[test]

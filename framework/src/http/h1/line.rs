@@ -84,12 +84,13 @@ impl Scan {
         Ok(None)
     }
 
+    /// The one that is too many is where the section begins: what may come behind it is nobody's.
     fn skip_empty_line(&mut self) -> Result<(), Error> {
-        self.first = self.line;
-        self.empty_lines += 1;
-        if self.empty_lines > EMPTY_LINES_MAX {
+        if self.empty_lines == EMPTY_LINES_MAX {
             return Err(Error::BadRequestLine);
         }
+        self.first = self.line;
+        self.empty_lines += 1;
         Ok(())
     }
 
