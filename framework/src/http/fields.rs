@@ -92,8 +92,8 @@ impl FixedFields {
     ///
     /// # Panics
     /// If a line is not of that form, or its name is one of those that the protocol writes by
-    /// itself (`connection`, `content-length`, `transfer-encoding`). In a constant that is an error
-    /// of the compiler.
+    /// itself or has to know of (`connection`, `content-length`, `transfer-encoding`, `upgrade`).
+    /// In a constant that is an error of the compiler.
     pub const fn new(lines: &'static str) -> FixedFields {
         let mut rest = lines.as_bytes();
         while !rest.is_empty() {
@@ -101,8 +101,9 @@ impl FixedFields {
             assert!(
                 !starts_with(line, b"connection: ")
                     && !starts_with(line, b"content-length: ")
-                    && !starts_with(line, b"transfer-encoding: "),
-                "the protocol writes this field by itself"
+                    && !starts_with(line, b"transfer-encoding: ")
+                    && !starts_with(line, b"upgrade: "),
+                "the protocol writes this field by itself, or has to know of it"
             );
             rest = behind;
         }
@@ -412,6 +413,7 @@ mod tests {
             "a: b\r\ncontent-length: 1\r\n",
             "connection: close\r\n",
             "transfer-encoding: chunked\r\n",
+            "upgrade: websocket\r\n",
         ];
         for lines in wrong {
             let made = std::panic::catch_unwind(|| FixedFields::new(lines));
