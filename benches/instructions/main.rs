@@ -16,7 +16,7 @@ use app_1mrc::exact_sum::ExactSum;
 use app_1mrc::users::Users;
 use serde::Serialize;
 use sunstar::http::h1::{Connection, Memo};
-use sunstar::http::{Event, Fields, HeaderValue, Length, Limits, header};
+use sunstar::http::{Event, Fields, FixedFields, Limits};
 use sunstar::mem::{Buf, Pool};
 use sunstar::service::{Reply, Request, Service};
 use sunstar::{Json, Router, Sharded, StatusCode};
@@ -25,12 +25,15 @@ use sunstar::{Json, Router, Sharded, StatusCode};
 type Case = Box<dyn FnMut()>;
 type Named = (&'static str, fn() -> Case);
 
-const CASES: [Named; 9] = [
+const CASES: [Named; 10] = [
     ("parse-wrk", || parse(WRK)),
     ("parse-browser", || parse(BROWSER)),
     ("exchange-recalled", exchange),
-    ("router-literal", || route("/r77/items")),
-    ("router-parameters", || route("/r77/users/ferris/keys/17")),
+    ("router-recalled", || route("/r77/items", 1)),
+    ("router-literal", || route("/r77/items", 2)),
+    ("router-parameters", || {
+        route("/r77/users/ferris/keys/17", 1)
+    }),
     ("json-response", json),
     ("event-read", read_event),
     ("event-sum", add),
@@ -48,6 +51,7 @@ const BROWSER: &str = "GET /articles/42?from=front HTTP/1.1\r\nHost: www.example
     Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef\r\n\r\n";
 const STANDING: &[u8] = b"Server: sunstar\r\nDate: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
+const TEXT: FixedFields = FixedFields::new("content-type: text/plain\r\n");
 const ROUTE_COUNT: usize = 100;
 /// Few, since the set is seeded anew in each process and what fills it must not show.
 const USER_COUNT: usize = 200;
@@ -92,42 +96,49 @@ fn parse(request: &'static str) -> Case {
     })
 }
 
-/// A request whose head the shard knows, and its answer.
+/// A request whose head the shard knows, and an answer whose head it knows too.
 fn exchange() -> Case {
     let (pool, now) = (Pool::new(), moment());
     let input = pool.copy(WRK.as_bytes());
     let limits = Rc::new(Limits::default());
     let mut connection = Connection::new(pool, limits, now).with_memo(Rc::new(Memo::new()));
     let mut fields = Fields::new();
-    fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    fields.append_fixed(TEXT);
     Box::new(move || {
         connection.handle_input(input.clone(), now);
         black_box(connection.poll_event());
-        connection.send_head(StatusCode::OK, &fields, Length::Known(13), STANDING);
-        connection.send_data(Buf::from(&b"Hello, World!"[..]));
-        connection.send_end(now);
+        assert!(connection.poll_end());
+        let content = Buf::from("Hello, World!");
+        connection.send_whole(StatusCode::OK, &fields, content, STANDING, now);
         assert!(black_box(connection.poll_output()).is_some());
     })
 }
 
-/// A request to the answer of a handler that does nothing, on a router with many routes.
-fn route(target: &'static str) -> Case {
+/// A request to the answer of a handler that does nothing, on routers with many routes. Of several
+/// each takes its turn, and finds that the head says where another one has the handler.
+fn route(target: &'static str, router_count: usize) -> Case {
+    let routers: Vec<_> = (0..router_count).map(|_| with_many_routes()).collect();
+    let model = Request::get(target);
+    let mut turn = 0;
+    Box::new(move || {
+        let request = Request::new(model.head().clone(), Buf::new(), model.pool().clone());
+        turn += 1;
+        match routers[turn % routers.len()].call(request) {
+            Reply::Now(response) => assert_eq!(response.status, StatusCode::OK),
+            Reply::Later(_) => unreachable!("the handler is a plain function"),
+        }
+    })
+}
+
+fn with_many_routes() -> Router {
     let start = Router::with(Sharded::single(()));
-    let router = (0..ROUTE_COUNT / 2).fold(start, |router, number| {
+    (0..ROUTE_COUNT / 2).fold(start, |router, number| {
         let number = number * 2 + 1;
         router
             .get(&format!("/r{number}/items"), || StatusCode::OK)
             .get(&format!("/r{number}/users/{{user}}/keys/{{key}}"), || {
                 StatusCode::OK
             })
-    });
-    let model = Request::get(target);
-    Box::new(move || {
-        let request = Request::new(model.head().clone(), Buf::new(), model.pool().clone());
-        match router.call(request) {
-            Reply::Now(response) => assert_eq!(response.status, StatusCode::OK),
-            Reply::Later(_) => unreachable!("the handler is a plain function"),
-        }
     })
 }
 

@@ -109,6 +109,19 @@ impl FixedFields {
         }
         FixedFields { lines }
     }
+
+    /// The lines as they are sent, each with its CRLF.
+    #[inline]
+    pub(crate) fn as_bytes(self) -> &'static [u8] {
+        self.lines.as_bytes()
+    }
+
+    /// Whether these are the same bytes of the program, and so the same fields. Equal fields in two
+    /// places are not found to be the same, which costs less than to compare them.
+    #[inline]
+    pub(crate) fn is_same_place(self, other: FixedFields) -> bool {
+        std::ptr::eq(self.lines, other.lines)
+    }
 }
 
 /// How long the first line of `bytes` is, its end included.
@@ -271,6 +284,12 @@ impl Fields {
             Some(lines) => lines,
         };
         [self.fixed.lines.as_bytes(), others]
+    }
+
+    /// The fields, if they were all known before the program ran.
+    #[inline]
+    pub(crate) fn all_fixed(&self) -> Option<FixedFields> {
+        (self.here_len == 0 && self.away.is_none()).then_some(self.fixed)
     }
 
     /// Whether a field about framing or connection may be among them.

@@ -5,6 +5,7 @@
 //! it, RFC 9110 section 5).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -131,6 +132,17 @@ pub(crate) struct Parts {
     /// do: so reading a head keeps no table.
     pub(crate) fields_start: u16,
     pub(crate) version: Version,
+    /// Where a router found the handler, for when this head comes again.
+    pub(crate) found: Cell<Found>,
+}
+
+/// Where a router has the handler for a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Which router has found it; no router has 0.
+    pub(crate) router: u32,
+    pub(crate) route: u16,
+    pub(crate) method: u8,
 }
 
 /// The place of a head, which the next one takes over if nobody else keeps it: so that heads cost
@@ -197,6 +209,7 @@ impl Head {
             method: Cow::Owned(method),
             fields_start,
             version,
+            found: Cell::default(),
         })
     }
 
@@ -267,6 +280,13 @@ impl Head {
     pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
         let mut values = self.fields().named(name.as_str());
         values.next()
+    }
+
+    /// Where the router that was asked last has found the handler. It says so in place of looking
+    /// again: the same head has the same path and method.
+    #[inline]
+    pub(crate) fn found(&self) -> &Cell<Found> {
+        &self.parts.found
     }
 
     /// The bytes that the head was parsed from.

@@ -17,6 +17,7 @@ pub use content::Length;
 pub use error::Error;
 pub use event::Event;
 pub use fields::{FieldLines, Fields, FixedFields};
+pub(crate) use head::Found;
 pub use head::{Head, Span, Version};
 pub use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use limits::Limits;

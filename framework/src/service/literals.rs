@@ -39,16 +39,21 @@ impl Literals {
 /// to compare what a path usually is.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (words, rest) = one.as_chunks::<8>();
-    let (other_words, other_rest) = other.as_chunks::<8>();
-    let mut is_same = words.len() == other_words.len() && rest.len() == other_rest.len();
-    for (word, other) in words.iter().zip(other_words) {
-        is_same &= u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
-    }
-    for (byte, other) in rest.iter().zip(other_rest) {
-        is_same &= byte == other;
-    }
-    is_same
+    let (Some(last), Some(other_last)) = (one.last_chunk(), other.last_chunk()) else {
+        return one == other;
+    };
+    let (words, _) = one.as_chunks();
+    let (other_words, _) = other.as_chunks();
+    // The last word takes in what is behind the whole ones.
+    let mut pairs = words.iter().zip(other_words);
+    one.len() == other.len()
+        && word(*last) == word(*other_last)
+        && pairs.all(|(one, other)| word(*one) == word(*other))
+}
+
+#[inline]
+fn word(bytes: [u8; 8]) -> u64 {
+    u64::from_ne_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -68,6 +73,9 @@ mod tests {
         for path in [
             "",
             "/c",
+            "/plaintexT",
+            "/Plaintext",
+            "/plaintex",
             "/events",
             "/A",
             "/a/very/long/path/that/is/nowhere",

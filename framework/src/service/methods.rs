@@ -12,7 +12,7 @@ const STANDARD_COUNT: usize = 9;
 
 /// The place of one of HTTP's own methods.
 #[inline]
-fn index(method: &Method) -> Option<usize> {
+fn index(method: &Method) -> Option<u8> {
     Some(match *method {
         Method::GET => 0,
         Method::HEAD => 1,
@@ -53,8 +53,8 @@ impl<T> Methods<T> {
     /// Adds a handler, unless the method has one.
     pub(super) fn add(&mut self, method: Method, endpoint: Endpoint<T>) -> bool {
         match index(&method) {
-            Some(place) if self.standard[place].is_none() => {
-                self.standard[place] = Some(endpoint);
+            Some(place) if self.at(place).is_none() => {
+                self.standard[usize::from(place)] = Some(endpoint);
             }
             None if self.find(&method).is_none() => {
                 self.others.push((method.clone(), endpoint));
@@ -65,19 +65,26 @@ impl<T> Methods<T> {
         true
     }
 
-    /// The handler for a method; that of GET for HEAD if HEAD has none.
+    /// The handler for a method; that of GET for HEAD if HEAD has none. With it, where
+    /// [`at`](Methods::at) finds it, if it is one of HTTP's own.
     #[inline]
-    pub(super) fn find(&self, method: &Method) -> Option<&Endpoint<T>> {
+    pub(super) fn find(&self, method: &Method) -> Option<(&Endpoint<T>, Option<u8>)> {
         let Some(place) = index(method) else {
             let mut others = self.others.iter();
             return others
                 .find(|(other, _)| other == method)
-                .map(|(_, endpoint)| endpoint);
+                .map(|(_, endpoint)| (endpoint, None));
         };
-        match &self.standard[place] {
+        match &self.standard[usize::from(place)] {
             None if *method == Method::HEAD => self.find(&Method::GET),
-            endpoint => endpoint.as_ref(),
+            endpoint => endpoint.as_ref().map(|endpoint| (endpoint, Some(place))),
         }
+    }
+
+    /// The handler that was found there before.
+    #[inline]
+    pub(super) fn at(&self, place: u8) -> Option<&Endpoint<T>> {
+        self.standard.get(usize::from(place))?.as_ref()
     }
 
     /// The same methods, each with another endpoint in the place of its own.
@@ -156,7 +163,7 @@ mod tests {
     }
 
     fn found(methods: &Methods<()>, method: &Method) -> Option<u16> {
-        let reply = methods.find(method)?(Request::get("/"), &Sharded::single(()));
+        let reply = (methods.find(method)?.0)(Request::get("/"), &Sharded::single(()));
         Some(reply.try_response().unwrap().status.as_u16())
     }
 

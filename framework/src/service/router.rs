@@ -4,7 +4,7 @@
 //! parameters in `patterns` and nowhere else; both hold indices into `routes`. A route that cannot
 //! be matched, or not without doubt, panics when it is registered, never when it is asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::blocking::{self, BlockingHandler};
@@ -12,7 +12,8 @@ use super::literals::Literals;
 use super::methods::{Allow, Methods, is_standard};
 use super::request::{Names, ParamSpans};
 use super::{Handler, Reply, Request, Response, Service};
-use crate::http::{Method, Span, StatusCode};
+
+use crate::http::{Found, Head, Method, Span, StatusCode};
 use crate::sharded::Sharded;
 
 pub(super) mod nest;
@@ -71,6 +72,9 @@ pub(super) type SharedAllow = Rc<RefCell<Allow>>;
 /// assert_eq!(response.content.as_bytes(), b"42");
 /// ```
 pub struct Router<T = ()> {
+    /// By which a head names the router that has found its handler: another one for each set of
+    /// routes.
+    id: u32,
     state: Sharded<T>,
     routes: Vec<Route<T>>,
     /// The paths without parameters.
@@ -123,6 +127,7 @@ impl<T: 'static> Router<T> {
         let allow = SharedAllow::default();
         let not_found: Endpoint<T> = Box::new(|_, _| Response::new(StatusCode::NOT_FOUND).into());
         Router {
+            id: next_id(),
             state,
             routes: Vec::new(),
             literals: Literals::default(),
@@ -260,6 +265,7 @@ impl<T: 'static> Router<T> {
         };
         let added = self.routes[at].methods.add(method.clone(), endpoint);
         assert!(added, "route `{method} {path}`: it is there already");
+        self.id = next_id();
         self.allow.borrow_mut().add(method);
         self
     }
@@ -308,13 +314,40 @@ impl<T: 'static> Router<T> {
         Ok(at)
     }
 
-    /// Finds the route for the path of `request` and notes the parameters in it.
+    /// The handler that was found for this head before.
     #[inline]
-    fn find(&self, request: &mut Request) -> Option<&Route<T>> {
-        match self.literals.find(request.head().path_bytes()) {
-            Some(found) => Some(&self.routes[found]),
-            None => self.find_pattern(request),
+    fn recall(&self, head: &Head) -> Option<&Endpoint<T>> {
+        let found = head.found().get();
+        if found.router != self.id {
+            return None;
         }
+        self.routes
+            .get(usize::from(found.route))?
+            .methods
+            .at(found.method)
+    }
+
+    /// Finds who answers `request`, and notes the parameters in its path.
+    #[inline(never)]
+    fn find(&self, request: &mut Request) -> Option<&Endpoint<T>> {
+        let Some(at) = self.literals.find(request.head().path_bytes()) else {
+            let route = self.find_pattern(request)?;
+            let found = route.methods.find(request.method());
+            return Some(found.map_or(&route.otherwise, |(endpoint, _)| endpoint));
+        };
+        let route = &self.routes[at];
+        let Some((endpoint, place)) = route.methods.find(request.method()) else {
+            return Some(&route.otherwise);
+        };
+        if let (Ok(route), Some(method)) = (u16::try_from(at), place) {
+            let router = self.id;
+            request.head().found().set(Found {
+                router,
+                route,
+                method,
+            });
+        }
+        Some(endpoint)
     }
 
     /// Kept out of line: a path without parameters must not pay for the room that they need.
@@ -343,14 +376,27 @@ impl<T: 'static> Router<T> {
 impl<T: 'static> Service for Router<T> {
     #[inline]
     fn call(&self, mut request: Request) -> Reply {
-        let Some(route) = self.find(&mut request) else {
-            return self.answer_unrouted(request);
-        };
-        match route.methods.find(request.method()) {
+        if let Some(endpoint) = self.recall(request.head()) {
+            return endpoint(request, &self.state);
+        }
+        match self.find(&mut request) {
             Some(endpoint) => endpoint(request, &self.state),
-            None => (route.otherwise)(request, &self.state),
+            None => self.answer_unrouted(request),
         }
     }
+}
+
+/// A number that no other router of this thread has had.
+fn next_id() -> u32 {
+    thread_local! {
+        static LAST: Cell<u32> = const { Cell::new(0) };
+    }
+    let id = LAST
+        .get()
+        .checked_add(1)
+        .expect("fewer routes than 32 bits can count");
+    LAST.set(id);
+    id
 }
 
 /// Answers `OPTIONS *` with the methods that there are, and leaves all else to `endpoint`.
@@ -438,6 +484,7 @@ fn parameter_names(path: &str) -> Result<Names, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mem::{Buf, Pool};
     use crate::service::Path;
 
     /// A router on whose routes each handler answers with its own name.
@@ -603,6 +650,52 @@ mod tests {
     #[should_panic(expected = "route `GET /a?b`: no path holds '?' unless percent-encoded")]
     fn a_path_that_no_target_has_is_refused() {
         let _ = router(&["/a?b"]);
+    }
+
+    /// The same head, as a connection that recalls it would have it.
+    fn again(request: &Request) -> Request {
+        Request::new(request.head().clone(), Buf::new(), Pool::new())
+    }
+
+    #[test]
+    fn a_head_that_comes_again_is_answered_as_the_first_time() {
+        let router = router(&["/a", "/b", "/{name}"]).post("/a", || "posted");
+        let paths = ["/a", "/b", "/c"].map(|path| (Request::get(path), path));
+        for (request, path) in &paths {
+            let expected = if *path == "/c" { "/{name}" } else { path };
+            for _ in 0..3 {
+                let answer = answer(&router, again(request));
+                assert_eq!(answer, (200, expected.to_owned()));
+            }
+        }
+        let (get, post) = (Request::get("/a"), Request::post("/a"));
+        let put = Request::get("/a").with_method(Method::PUT);
+        for _ in 0..3 {
+            assert_eq!(answer(&router, again(&get)), (200, "/a".to_owned()));
+            assert_eq!(answer(&router, again(&post)), (200, "posted".to_owned()));
+            assert_eq!(answer(&router, again(&put)).0, 405);
+        }
+        assert_ne!(get.head().found().get(), Found::default(), "it was noted");
+        assert_eq!(
+            put.head().found().get(),
+            Found::default(),
+            "nobody answers it"
+        );
+    }
+
+    #[test]
+    fn what_one_router_has_found_another_does_not_believe() {
+        let (first, second) = (router(&["/a", "/b"]), router(&["/b", "/a"]));
+        let request = Request::get("/a");
+        for _ in 0..3 {
+            assert_eq!(answer(&first, again(&request)), (200, "/a".to_owned()));
+            assert_eq!(answer(&second, again(&request)), (200, "/a".to_owned()));
+        }
+        // The one that it was found by, with a route more: HEAD was answered by GET.
+        let head = Request::get("/a").with_method(Method::HEAD);
+        assert_eq!(answer(&second, again(&head)), (200, "/a".to_owned()));
+        let second = second.route(Method::HEAD, "/a", || StatusCode::NO_CONTENT);
+        assert_eq!(answer(&second, again(&head)).0, 204);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::header::{
     CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::http::{Fields, StatusCode};
+use crate::http::{Fields, FixedFields, StatusCode};
 use crate::mem::BufMut;
 
 /// What the head says about the length of the content.
@@ -36,6 +36,9 @@ pub(super) enum ConnectionField {
     /// `Connection: upgrade`, with 101.
     Upgrade,
 }
+
+/// The status line of most answers.
+pub(super) const OK_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
 /// Appends a complete head.
 #[inline]
@@ -75,28 +78,22 @@ pub(super) fn head(
     }
 }
 
-/// Appends a whole answer of the most usual kind in one go: 200, the content at hand, and the
+/// Appends the head of an answer of the most usual kind: 200, content of a known length, and the
 /// connection stays.
-///
-/// `fields` must not be about framing.
-#[inline]
-pub(super) fn whole(out: &mut BufMut, fields: &Fields, content: &[u8], standing: &[u8]) {
-    debug_assert!(
-        !fields.has_framing(),
-        "the general way looks at each of them"
-    );
-    let [fixed, others] = fields.lines();
+pub(super) fn usual_head(
+    out: &mut BufMut,
+    fields: FixedFields,
+    content_len: usize,
+    standing: &[u8],
+) {
     let mut digits = itoa::Buffer::new();
-    let digits = digits.format(content.len()).as_bytes();
     out.extend_from_parts([
-        b"HTTP/1.1 200 OK\r\n",
+        OK_LINE,
         standing,
-        fixed,
-        others,
+        fields.as_bytes(),
         b"Content-Length: ",
-        digits,
+        digits.format(content_len).as_bytes(),
         b"\r\n\r\n",
-        content,
     ]);
 }
 
@@ -162,7 +159,7 @@ fn is_ours(name: &str, length: LengthField) -> bool {
 #[inline]
 fn status_line(out: &mut BufMut, status: StatusCode) {
     if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        out.extend_from_slice(OK_LINE);
     } else {
         other_status_line(out, status);
     }

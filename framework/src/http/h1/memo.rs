@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::said::Said;
 use super::terms::Terms;
 use crate::http::Head;
 use crate::http::head::Last;
@@ -21,10 +22,11 @@ const HEAD_LEN_MAX: usize = 1024;
 /// more than a comparison that fails in its first bytes.
 const PATIENCE: u8 = 8;
 
-/// The heads that the connections of one shard have read lately.
+/// The heads that the connections of one shard have read and sent lately.
 #[derive(Default)]
 pub struct Memo {
     slots: [Slot; SLOTS],
+    said: Said,
 }
 
 /// A place for one head.
@@ -39,6 +41,12 @@ impl Memo {
     /// Makes a memo that knows nothing.
     pub fn new() -> Memo {
         Memo::default()
+    }
+
+    /// The heads of answers.
+    #[inline]
+    pub(super) fn said(&self) -> &Said {
+        &self.said
     }
 
     /// The place for a head that this input begins with.

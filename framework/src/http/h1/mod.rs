@@ -9,6 +9,7 @@ mod memo;
 mod parse;
 mod quick;
 mod receiver;
+mod said;
 mod section;
 mod sender;
 mod terms;

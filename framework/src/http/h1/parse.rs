@@ -6,6 +6,7 @@
 //! alike. The reason of a refusal is the right one only when the lines are known to be good.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -30,6 +31,7 @@ pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Resu
         target: found.target,
         fields_start: found.fields_start,
         version: found.version,
+        found: Cell::default(),
     })
 }
 

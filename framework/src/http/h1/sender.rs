@@ -4,7 +4,8 @@
 //! another answer; nothing is sent where HTTP allows no content.
 
 use super::encode::{self, ConnectionField, LengthField};
-use crate::http::{Fields, Length, Method, StatusCode, Version};
+use super::said::Said;
+use crate::http::{Fields, FixedFields, Length, Method, StatusCode, Version};
 use crate::mem::{Buf, Chain, Pool};
 
 /// What the answer must know about its request.
@@ -173,6 +174,26 @@ impl Sender {
         true
     }
 
+    /// Sends a whole answer of 200 behind which the connection stays, if nothing else is unusual
+    /// either: the request is not, and the content is short. Tells whether it was sent.
+    #[inline]
+    pub(super) fn send_usual(
+        &mut self,
+        pool: &Pool,
+        fields: FixedFields,
+        content: &[u8],
+        standing: &[u8],
+        said: &Said,
+    ) -> bool {
+        let is_usual = self.state == State::Due(Asked::default()) && Chain::copies(content.len());
+        if is_usual {
+            self.output
+                .write_with(pool, |out| said.write(out, fields, content, standing));
+            self.state = State::Idle;
+        }
+        is_usual
+    }
+
     /// Sends a whole answer. Returns whether the connection stays, which it does at most if
     /// `stays`.
     ///
@@ -188,13 +209,6 @@ impl Sender {
         stays: bool,
         standing: &[u8],
     ) -> bool {
-        let is_usual = stays && status == StatusCode::OK && !fields.has_framing();
-        if is_usual && self.state == State::Due(Asked::default()) && Chain::copies(content.len()) {
-            self.output
-                .write_with(pool, |out| encode::whole(out, fields, &content, standing));
-            self.state = State::Idle;
-            return true;
-        }
         let length = Length::Known(u64::try_from(content.len()).expect("a length fits 64 bits"));
         let stays = self.send_head(pool, status, fields, length, stays, standing);
         self.send_data(pool, content);

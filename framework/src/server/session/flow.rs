@@ -261,8 +261,8 @@ impl<S: Service> Turn<'_, S> {
         let Some(unread) = unread else {
             tracing::warn!("a handler answered {status} to a peer that did not ask for it");
             self.work.connection.send_close();
-            let response = Response::new(StatusCode::INTERNAL_SERVER_ERROR);
-            return self.answer(response, now);
+            let mut response = Response::new(StatusCode::INTERNAL_SERVER_ERROR);
+            return self.answer(&mut response, now);
         };
         while let Some(output) = self.work.connection.poll_output() {
             self.stream().queue(output);
