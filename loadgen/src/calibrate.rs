@@ -15,7 +15,8 @@ use crate::run;
 use crate::trial;
 use crate::url::Url;
 
-/// How many requests are in flight on each connection, in turn.
+/// How many requests are in flight on each connection, in turn: what most runs have, and what shows
+/// the ceiling. Those of `-p` come between.
 const DEPTHS: [u64; 2] = [1, 16];
 
 /// Measures; the table goes to `out`.
@@ -30,7 +31,7 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         "{:>8}{:>16}{:>14}",
         "depth", "requests/s", "thread busy"
     )?;
-    for depth in DEPTHS {
+    for depth in depths(calibrate.load.pipeline) {
         let mut load = calibrate.load.clone();
         load.pipeline = depth;
         let plan = run::prepare(&load, &sink.url)?;
@@ -55,6 +56,15 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         "\nBelow 80 % busy the sink was the limit, and loadgen can do more than this."
     )?;
     Ok(Exit::Fine)
+}
+
+/// All depths to measure, the one that was asked for among them.
+fn depths(asked: u64) -> Vec<u64> {
+    let mut depths = Vec::from(DEPTHS);
+    depths.push(asked);
+    depths.sort_unstable();
+    depths.dedup();
+    depths
 }
 
 /// The null server, until it is dropped.

@@ -362,10 +362,10 @@ impl<S: Service> Turn<'_, S> {
     fn serve_batch(&mut self, now: Instant) {
         while let Some(event) = self.work.connection.poll_event() {
             match event {
-                Event::Request(head) if self.work.connection.poll_end() => {
-                    self.call(self.request(head, Buf::new()), now);
-                }
-                Event::Request(head) => self.begin_gathering(head, now),
+                Event::Request(head) => match self.work.connection.poll_whole() {
+                    Some(content) => self.call(self.request(head, content), now),
+                    None => self.begin_gathering(head, now),
+                },
                 Event::Content(content) => self.gather(content, now),
                 Event::End => self.call_gathered(now),
                 Event::Error(error) => {

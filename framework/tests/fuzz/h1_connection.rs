@@ -127,6 +127,8 @@ struct Session<'a> {
     /// The request that is not answered yet.
     head: Option<Head>,
     content: Vec<u8>,
+    /// Whether to take the ways that a server takes for what is here as a whole.
+    as_served: bool,
     /// To what the answers are, in order: whether to HEAD, and to CONNECT.
     asked: Vec<answers::Asked>,
     output: Vec<u8>,
@@ -139,6 +141,7 @@ fn play(limits: &Rc<Limits>, memo: Option<Rc<Memo>>, deeds: &[u8], pieces: &[&[u
     let pool = Pool::new();
     let connection = Connection::new(pool.clone(), limits.clone(), start());
     let mut session = Session {
+        as_served: memo.is_some(),
         connection: match memo {
             Some(memo) => connection.with_memo(memo),
             None => connection,
@@ -218,7 +221,16 @@ impl Session<'_> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Request(head) => self.begin(head),
+            Event::Request(head) => {
+                self.begin(head);
+                if self.as_served
+                    && self.head.is_some()
+                    && let Some(content) = self.connection.poll_whole()
+                {
+                    self.content.extend_from_slice(&content);
+                    self.answer();
+                }
+            }
             Event::Content(data) => {
                 assert!(!data.is_empty());
                 self.content.extend_from_slice(&data);
@@ -317,6 +329,11 @@ impl Session<'_> {
 
     fn answer_with(&mut self, status: StatusCode, len: u64, content: Buf) {
         let fields = Fields::new();
+        if self.as_served && content.len() as u64 == len {
+            return self
+                .connection
+                .send_whole(status, &fields, content, b"", self.now);
+        }
         self.connection
             .send_head(status, &fields, Length::Known(len), b"");
         self.connection.send_data(content);

@@ -102,6 +102,8 @@ pub(crate) struct Session {
     pub(crate) output: Vec<u8>,
     head: Option<Head>,
     content: Vec<u8>,
+    /// Whether to take the ways that a server takes for what is here as a whole.
+    as_served: bool,
     /// Which of the answers are to a HEAD request; `None` for a request that was refused.
     to_head: Vec<Option<bool>>,
 }
@@ -115,8 +117,10 @@ impl Session {
         let now = Instant::now();
         let pool = Pool::new();
         let connection = Connection::new(pool.clone(), Rc::new(limits.clone()), now);
+        let memo = MEMO.with_borrow(Option::clone);
         Session {
-            connection: match MEMO.with_borrow(Option::clone) {
+            as_served: memo.is_some(),
+            connection: match memo {
                 Some(memo) => connection.with_memo(memo),
                 None => connection,
             },
@@ -157,6 +161,12 @@ impl Session {
                     self.to_head.push(Some(*head.method() == Method::HEAD));
                     self.head = Some(head);
                     self.content.clear();
+                    if self.as_served
+                        && let Some(content) = self.connection.poll_whole()
+                    {
+                        self.content.extend_from_slice(&content);
+                        self.echo();
+                    }
                 }
                 Event::Content(data) => self.content.extend_from_slice(&data),
                 Event::End => self.echo(),
@@ -177,6 +187,13 @@ impl Session {
         let head = self.head.take().expect("content follows a head");
         let mut echo = format!("{} {} ", head.method(), head.target()).into_bytes();
         echo.append(&mut self.content);
+        if self.as_served {
+            let (status, fields) = (StatusCode::OK, Fields::new());
+            let content = Buf::from(echo);
+            return self
+                .connection
+                .send_whole(status, &fields, content, b"", self.now);
+        }
         let length = Length::Known(echo.len() as u64);
         self.connection
             .send_head(StatusCode::OK, &Fields::new(), length, b"");

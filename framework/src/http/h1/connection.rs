@@ -254,6 +254,34 @@ impl Connection {
         self.error.is_none() && self.discarded.is_none() && self.receiver.take_end()
     }
 
+    /// All content of the request whose head was polled just now, if it is here and not over its
+    /// limit. If so, that was its end: there are no events about it.
+    ///
+    /// Nobody has to ask. Who does saves two events for each request that is here as a whole.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::{rc::Rc, time::Instant};
+    /// # use sunstar::http::{Event, Limits, h1::Connection};
+    /// # use sunstar::mem::{Buf, Pool};
+    /// # let now = Instant::now();
+    /// # let mut connection = Connection::new(Pool::new(), Rc::new(Limits::default()), now);
+    /// let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi";
+    /// connection.handle_input(Buf::from(post), now);
+    /// assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    /// assert_eq!(connection.poll_whole().as_deref(), Some(&b"hi"[..]));
+    /// ```
+    #[inline]
+    pub fn poll_whole(&mut self) -> Option<Buf> {
+        if self.error.is_some() || self.discarded.is_some() {
+            return None;
+        }
+        let content = self.receiver.take_whole()?;
+        // What the peer would have waited to be asked for is here.
+        self.expects_continue &= content.is_empty();
+        Some(content)
+    }
+
     /// The next bytes for the peer, oldest first.
     #[inline]
     pub fn poll_output(&mut self) -> Option<Buf> {

@@ -207,6 +207,22 @@ impl Receiver {
         is_next
     }
 
+    /// Takes all of the content and its end, if it is here in one piece and not too long.
+    #[inline]
+    pub(super) fn take_whole(&mut self) -> Option<Buf> {
+        let content = match self.state {
+            State::End => Buf::new(),
+            State::Sized(left) if left <= self.content_max => {
+                let len = usize::try_from(left).ok();
+                let len = len.filter(|&len| len <= self.input.len())?;
+                split_off(&mut self.input, len)
+            }
+            _ => return None,
+        };
+        self.state = State::Whole;
+        Some(content)
+    }
+
     /// Reads the next part of the content.
     pub(super) fn poll_content(
         &mut self,
