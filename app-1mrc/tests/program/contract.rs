@@ -145,7 +145,7 @@ fn another_method_is_answered_with_405_and_another_path_with_404() {
         ("/", "GET"),
     ] {
         let method = if allowed == "GET" { "POST" } else { "GET" };
-        for method in [method, "PUT", "DELETE"] {
+        for method in [method, "PUT", "DELETE", "PATCH"] {
             let (status, head, _) = client.ask(method, path, b"");
             assert_eq!(status, 405, "{method} {path}");
             let allow = head.lines().find_map(|line| line.strip_prefix("allow: "));
@@ -157,6 +157,10 @@ fn another_method_is_answered_with_405_and_another_path_with_404() {
     }
     assert_eq!(client.ask("GET", "/nowhere", b"").0, 404);
     assert_eq!(client.ask("POST", "/event/", b"").0, 404);
+    // Asking which methods there are is no wrong method, and one that nobody knows is 501 (RFC 9110
+    // sections 9.3.7 and 15.6.2).
+    assert_eq!(client.ask("OPTIONS", "/event", b"").0, 204);
+    assert_eq!(client.ask("BREW", "/event", b"").0, 501);
 }
 
 /// Java's client sends the head of its first request, of 137 bytes, before the body of 37.
@@ -264,7 +268,21 @@ fn a_body_of_64_kib_is_taken_and_a_longer_one_answered_with_413() {
     };
     assert_eq!(server.connect().post_event(&body(65_536)).0, 200);
     assert_eq!(server.connect().post_event(&body(65_537)).0, 413);
-    assert_eq!(server.connect().metric("users"), 1.0);
+    let chunked = |len: usize| {
+        let mut client = server.connect();
+        let head = "POST /event HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(client.try_send(format!("{head}{len:x}\r\n").as_bytes()));
+        // A server that refuses the length may have closed by now.
+        let _ = client.try_send(format!("{}\r\n0\r\n\r\n", body(len)).as_bytes());
+        client.reply().0
+    };
+    assert_eq!(chunked(65_536), 200);
+    assert_eq!(chunked(65_537), 413);
+    let stats = server.connect().stats();
+    assert!(
+        stats.starts_with(r#"{"totalRequests":2,"uniqueUsers":1,"sum":2"#),
+        "{stats}"
+    );
 }
 
 #[test]

@@ -152,10 +152,16 @@ impl Client {
             }
         }
         let head = head.to_lowercase();
-        let len = head.split("content-length: ").nth(1).expect(&head);
-        let mut body = vec![0; len.lines().next().unwrap().parse().unwrap()];
-        self.replies.read_exact(&mut body).ok()?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let len = match head.split("content-length: ").nth(1) {
+            Some(len) => len.lines().next().unwrap().parse().unwrap(),
+            None => {
+                assert_eq!(status, 204, "{head}");
+                0
+            }
+        };
+        let mut body = vec![0; len];
+        self.replies.read_exact(&mut body).ok()?;
         Some((status, head, String::from_utf8(body).unwrap()))
     }
 

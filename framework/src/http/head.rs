@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -139,8 +140,8 @@ pub(crate) struct Parts {
 /// Where a router has the handler for a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Which router has found it; no router has 0.
-    pub(crate) router: u32,
+    /// Which router has found it, if one has.
+    pub(crate) router: Option<NonZeroU32>,
     pub(crate) route: u16,
     pub(crate) method: u8,
 }
@@ -282,8 +283,8 @@ impl Head {
         values.next()
     }
 
-    /// Where the router that was asked last has found the handler. It says so in place of looking
-    /// again: the same head has the same path and method.
+    /// Where a router has found the handler, if one has that could note it. The same head has the
+    /// same path and method, so that router need not look again.
     #[inline]
     pub(crate) fn found(&self) -> &Cell<Found> {
         &self.parts.found

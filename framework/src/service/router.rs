@@ -5,6 +5,7 @@
 //! be matched, or not without doubt, panics when it is registered, never when it is asked for.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use super::blocking::{self, BlockingHandler};
@@ -72,9 +73,9 @@ pub(super) type SharedAllow = Rc<RefCell<Allow>>;
 /// assert_eq!(response.content.as_bytes(), b"42");
 /// ```
 pub struct Router<T = ()> {
-    /// By which a head names the router that has found its handler: another one for each set of
-    /// routes.
-    id: u32,
+    /// By which a head names the router that has found its handler: another one after each route
+    /// and each method that is added. Layers change what stands at a place, and no places.
+    id: Option<NonZeroU32>,
     state: Sharded<T>,
     routes: Vec<Route<T>>,
     /// The paths without parameters.
@@ -304,6 +305,7 @@ impl<T: 'static> Router<T> {
         } else {
             self.literals.insert(path, at);
         }
+        self.id = next_id();
         let methods = Methods::default();
         self.routes.push(Route {
             path: path.into(),
@@ -318,7 +320,7 @@ impl<T: 'static> Router<T> {
     #[inline]
     fn recall(&self, head: &Head) -> Option<&Endpoint<T>> {
         let found = head.found().get();
-        if found.router != self.id {
+        if found.router.is_none() || found.router != self.id {
             return None;
         }
         self.routes
@@ -386,17 +388,14 @@ impl<T: 'static> Service for Router<T> {
     }
 }
 
-/// A number that no other router of this thread has had.
-fn next_id() -> u32 {
+/// A number that no other router of this thread has had; `None` once there are no more.
+fn next_id() -> Option<NonZeroU32> {
     thread_local! {
         static LAST: Cell<u32> = const { Cell::new(0) };
     }
-    let id = LAST
-        .get()
-        .checked_add(1)
-        .expect("fewer routes than 32 bits can count");
+    let id = LAST.get().checked_add(1)?;
     LAST.set(id);
-    id
+    NonZeroU32::new(id)
 }
 
 /// Answers `OPTIONS *` with the methods that there are, and leaves all else to `endpoint`.

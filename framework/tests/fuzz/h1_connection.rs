@@ -37,7 +37,8 @@ pub(crate) fn run(input: &[u8]) {
         agreed(input, |pieces| play(&limits, None, deeds, pieces));
         let memo = Rc::new(Memo::default());
         let plain = play(&limits, None, deeds, &[input]);
-        for _ in 0..4 {
+        // So often that heads are recalled in both directions.
+        for _ in 0..12 {
             let recalled = play(&limits, Some(memo.clone()), deeds, &[input]);
             assert_eq!(recalled, plain, "recalled: {}", input.escape_ascii());
         }

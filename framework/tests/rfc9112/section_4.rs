@@ -1,7 +1,10 @@
 //! Section 4, Status Line.
 
+use std::rc::Rc;
+
 use expect_test::expect;
-use sunstar::http::{Fields, HeaderValue, Length, Limits, StatusCode, header};
+use sunstar::http::h1::{Connection, Memo};
+use sunstar::http::{Fields, FixedFields, HeaderValue, Length, Limits, StatusCode, header};
 use sunstar::mem::Buf;
 
 use crate::harness::Session;
@@ -220,4 +223,56 @@ fn the_standard_error_answer_says_why_and_closes() {
         missing, repeated or malformed Host"]]
     .assert_eq(&session.text().replace('\r', ""));
     assert!(session.connection.is_finished());
+}
+
+/// What a server sends behind one request after another, with a memo or without.
+fn whole_answers(memo: Option<Rc<Memo>>) -> String {
+    const TEXT: FixedFields = FixedFields::new("content-type: text/plain\r\n");
+    let mut session = Session::new(&Limits::default());
+    let pool = session.pool.clone();
+    let limits = Rc::new(Limits::default());
+    let connection = Connection::new(pool, limits, session.now);
+    session.connection = match memo {
+        Some(memo) => connection.with_memo(memo),
+        None => connection,
+    };
+    let mut fixed = Fields::new();
+    fixed.append_fixed(TEXT);
+    let mut made = fixed.clone();
+    made.append(header::ETAG, HeaderValue::from_static("\"e\""));
+    let none = Fields::new();
+    let requests = [
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ];
+    for second in 0..3 {
+        let standing = format!("Date: Fri, 20 Nov 2026 12:00:0{second} GMT\r\n");
+        for turn in 0..60 {
+            let fields = [&fixed, &fixed, &fixed, &made, &none][turn % 5];
+            let request = requests[usize::from(turn % 7 == 6)];
+            session
+                .connection
+                .handle_input(session.pool.copy(request.as_bytes()), session.now);
+            session.connection.poll_event().expect("a request");
+            assert!(session.connection.poll_whole().is_some());
+            let content = Buf::from(["hello", "other"][turn % 2]);
+            let (status, lines) = (StatusCode::OK, standing.as_bytes());
+            session
+                .connection
+                .send_whole(status, fields, content, lines, session.now);
+            session.run();
+        }
+    }
+    session.text()
+}
+
+/// Heads of answers that come again are repeated, and nobody can tell.
+#[test]
+fn an_answer_that_comes_again_has_the_same_bytes() {
+    let plain = whole_answers(None);
+    assert_eq!(plain.matches("HTTP/1.1 200 OK\r\nDate: ").count(), 180);
+    let memo = Rc::new(Memo::new());
+    for _ in 0..3 {
+        assert_eq!(whole_answers(Some(Rc::clone(&memo))), plain);
+    }
 }

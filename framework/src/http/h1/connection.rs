@@ -395,14 +395,13 @@ impl Connection {
     /// it was sent.
     #[inline]
     fn send_usual(&mut self, fields: &Fields, content: &[u8], standing: &[u8]) -> bool {
-        if !self.stays || self.is_closing || self.receiver.is_in_content() {
+        let is_plain = !self.receiver.is_in_content() && !fields.has_framing();
+        if !self.stays || self.is_closing || !is_plain {
             return false;
         }
-        let (Some(memo), Some(fixed)) = (&self.memo, fields.all_fixed()) else {
-            return false;
-        };
-        let (pool, said) = (&self.pool, memo.said());
-        self.sender.send_usual(pool, fixed, content, standing, said)
+        let (pool, said) = (&self.pool, self.memo.as_deref().map(Memo::said));
+        self.sender
+            .send_usual(pool, fields, content, standing, said)
     }
 
     /// Sends the next bytes of the answer's content. Only small pieces are copied.

@@ -8,7 +8,7 @@ use http::header::{
     CONTENT_TYPE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::http::{Fields, FixedFields, StatusCode};
+use crate::http::{Fields, StatusCode};
 use crate::mem::BufMut;
 
 /// What the head says about the length of the content.
@@ -78,11 +78,11 @@ pub(super) fn head(
     }
 }
 
-/// Appends the head of an answer of the most usual kind: 200, content of a known length, and the
-/// connection stays.
+/// Appends the head of an answer of the most usual kind in one go: 200, content of a known length,
+/// and the connection stays. `fields` are lines in two pieces, and none of them is about framing.
 pub(super) fn usual_head(
     out: &mut BufMut,
-    fields: FixedFields,
+    [fixed, others]: [&[u8]; 2],
     content_len: usize,
     standing: &[u8],
 ) {
@@ -90,7 +90,8 @@ pub(super) fn usual_head(
     out.extend_from_parts([
         OK_LINE,
         standing,
-        fields.as_bytes(),
+        fixed,
+        others,
         b"Content-Length: ",
         digits.format(content_len).as_bytes(),
         b"\r\n\r\n",

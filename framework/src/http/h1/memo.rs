@@ -1,4 +1,5 @@
-//! [`Memo`]: the heads that a shard has read lately, so that the same bytes are not judged twice.
+//! [`Memo`]: the heads that a shard has read lately, so that the same bytes are not judged twice,
+//! and those that it has sent (`said`).
 //!
 //! Most clients that keep a connection send the same head again and again. What must hold: a head
 //! is recalled only if the input begins with exactly its bytes, up to and with the empty line, so

@@ -1,7 +1,8 @@
-//! [`Said`]: the heads of usual answers as a shard sent them last, so that the next one is a copy.
+//! [`Said`]: the heads of usual answers that a shard sends again and again, so that one is a copy.
 //!
 //! What must hold: a head is repeated only if all it was made of is the same now, so that writing
-//! it anew could only come to the same bytes.
+//! it anew could only come to the same bytes; at most `SLOTS` heads of at most `HEAD_LEN_MAX` bytes
+//! are kept.
 
 use std::cell::RefCell;
 
@@ -11,6 +12,8 @@ use crate::mem::BufMut;
 
 /// How many heads are known at once. The length of the content chooses the slot.
 const SLOTS: usize = 16;
+/// The longest head that is worth keeping.
+const HEAD_LEN_MAX: usize = 1024;
 /// How many other heads a slot writes before it takes note of one: answers that are all different
 /// pay for a few comparisons only.
 const PATIENCE: u8 = 8;
@@ -73,10 +76,10 @@ impl Slot {
         standing: &[u8],
     ) {
         let start = out.len();
-        encode::usual_head(out, fixed, content.len(), standing);
-        self.others += 1;
-        if self.others == PATIENCE {
-            self.others = 0;
+        let fields = [fixed.as_bytes(), b""];
+        encode::usual_head(out, fields, content.len(), standing);
+        self.others = (self.others + 1) % PATIENCE;
+        if self.others == 0 && out.len() - start <= HEAD_LEN_MAX {
             self.head.clear();
             self.head.extend_from_slice(&out[start..]);
             self.standing_len = standing.len();
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_differ_do_not_drive_out_one_that_returns() {
+    fn a_head_is_driven_out_by_the_eighth_other_one() {
         let said = Said::default();
         learn(&said, TEXT, b"hello", NOON);
         for _ in 1..PATIENCE {
@@ -155,5 +158,20 @@ mod tests {
         assert!(said.slots[5].borrow().holds(TEXT, 5, NOON));
         written(&said, HTML, b"other", NOON);
         assert!(said.slots[5].borrow().holds(HTML, 5, NOON));
+    }
+
+    #[test]
+    fn a_head_that_is_too_long_is_not_kept() {
+        let said = Said::default();
+        let empty_len = anew(NONE, b"", b"").len() - "before".len();
+        let standing = [b'x'; HEAD_LEN_MAX + 1];
+        let (most, over) = (&standing[empty_len + 1..], &standing[empty_len..]);
+        for lines in [over, most] {
+            for _ in 0..PATIENCE {
+                assert_eq!(written(&said, NONE, b"", lines), anew(NONE, b"", lines));
+            }
+            let is_kept = said.slots[0].borrow().holds(NONE, 0, lines);
+            assert_eq!(is_kept, lines.len() == most.len());
+        }
     }
 }

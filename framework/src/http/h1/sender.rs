@@ -5,7 +5,7 @@
 
 use super::encode::{self, ConnectionField, LengthField};
 use super::said::Said;
-use crate::http::{Fields, FixedFields, Length, Method, StatusCode, Version};
+use crate::http::{Fields, Length, Method, StatusCode, Version};
 use crate::mem::{Buf, Chain, Pool};
 
 /// What the answer must know about its request.
@@ -176,22 +176,30 @@ impl Sender {
 
     /// Sends a whole answer of 200 behind which the connection stays, if nothing else is unusual
     /// either: the request is not, and the content is short. Tells whether it was sent.
+    ///
+    /// No field may be about framing.
     #[inline]
     pub(super) fn send_usual(
         &mut self,
         pool: &Pool,
-        fields: FixedFields,
+        fields: &Fields,
         content: &[u8],
         standing: &[u8],
-        said: &Said,
+        said: Option<&Said>,
     ) -> bool {
-        let is_usual = self.state == State::Due(Asked::default()) && Chain::copies(content.len());
-        if is_usual {
-            self.output
-                .write_with(pool, |out| said.write(out, fields, content, standing));
-            self.state = State::Idle;
+        if self.state != State::Due(Asked::default()) || !Chain::copies(content.len()) {
+            return false;
         }
-        is_usual
+        let said = said.zip(fields.all_fixed());
+        self.output.write_with(pool, |out| {
+            if let Some((said, fixed)) = said {
+                return said.write(out, fixed, content, standing);
+            }
+            encode::usual_head(out, fields.lines(), content.len(), standing);
+            out.extend_from_slice(content);
+        });
+        self.state = State::Idle;
+        true
     }
 
     /// Sends a whole answer. Returns whether the connection stays, which it does at most if
