@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -85,8 +85,8 @@ fn a_report_names_the_functions_and_the_group_of_the_task() {
         reports_per_minute_max: u32::MAX,
         ..Stalls::default()
     });
-    let found = Arc::new(AtomicBool::new(false));
-    let is_found = Arc::clone(&found);
+    let search = Arc::new(Search::default());
+    let told = Arc::clone(&search);
     config.stalls.tell = Arc::new(move |stall| {
         let frames = stall.frames();
         let place = |part: &str| frames.iter().position(|frame| frame.contains(part));
@@ -96,20 +96,29 @@ fn a_report_names_the_functions_and_the_group_of_the_task() {
             place("sunstar::runtime::reactor::turn"),
         ];
         let is_whole = places.iter().all(Option::is_some) && places.is_sorted();
-        if is_whole && stall.group == "heavy" {
-            found.store(true, Ordering::Release);
-        }
+        let is_found = is_whole && stall.group == "heavy";
+        told.is_found.fetch_or(is_found, Ordering::AcqRel);
+        told.count.fetch_add(1, Ordering::AcqRel);
     });
-    // A shard that waits for a CPU does not answer the signal in time: then the next report does.
+    // A shard that waits for a CPU does not answer the signal in time: then a later report does.
+    let searched = Arc::clone(&search);
     let stall = move |_| {
-        let is_found = Arc::clone(&is_found);
-        async { Group::start("heavy", 10).spawn(stall_until(is_found)).await }
+        let search = Arc::clone(&searched);
+        async { Group::start("heavy", 10).spawn(stall_until(search)).await }
     };
     run_on_all_shards(&config, stall).unwrap();
+    assert!(search.is_found.load(Ordering::Acquire), "{search:?}");
 }
 
-async fn stall_until(is_found: Arc<AtomicBool>) {
-    while !is_found.load(Ordering::Acquire) {
+/// What the reports have had so far.
+#[derive(Debug, Default)]
+struct Search {
+    is_found: AtomicBool,
+    count: AtomicUsize,
+}
+
+async fn stall_until(search: Arc<Search>) {
+    while !search.is_found.load(Ordering::Acquire) && search.count.load(Ordering::Acquire) < 100 {
         stall_once();
         yield_now().await;
     }
