@@ -286,6 +286,12 @@ impl Fields {
         [self.fixed.lines.as_bytes(), others]
     }
 
+    /// Whether there is memory of its own for them.
+    #[inline]
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
     /// The fields, if they were all known before the program ran.
     #[inline]
     pub(crate) fn all_fixed(&self) -> Option<FixedFields> {

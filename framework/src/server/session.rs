@@ -361,23 +361,10 @@ impl<S: Service> Turn<'_, S> {
     #[inline]
     fn serve_batch(&mut self, now: Instant) {
         while let Some(event) = self.work.connection.poll_event() {
+            // Most events are requests: a comparison is foreseen better than a jump to one of four.
             match event {
-                Event::Request(head) => match self.work.connection.poll_whole() {
-                    Some(content) => self.call(self.request(head, content), now),
-                    None => self.begin_gathering(head, now),
-                },
-                Event::Content(content) => self.gather(content, now),
-                Event::End => self.call_gathered(now),
-                Event::Error(error) => {
-                    self.session.shared.counters.count_protocol_error();
-                    // Its request may be half here, and is nobody's now.
-                    (self.work.head, self.work.content) = (None, Gathered::Nothing);
-                    if self.session.end != End::TimedOut {
-                        self.session.end = End::Finished;
-                    }
-                    let standing = self.session.shared.standing.lines(now);
-                    self.work.connection.send_error(error, &standing);
-                }
+                Event::Request(head) => self.take_request(head, now),
+                event => self.take_other(event, now),
             }
             if !matches!(self.work.state, State::Pumping) {
                 return;
@@ -385,6 +372,37 @@ impl<S: Service> Turn<'_, S> {
         }
         if self.work.head.is_some() {
             self.call_unfinished(now);
+        }
+    }
+
+    #[expect(
+        clippy::inline_always,
+        reason = "each call of the way from request to answer costs as much as a tenth of it"
+    )]
+    #[inline(always)]
+    fn take_request(&mut self, head: Head, now: Instant) {
+        match self.work.connection.poll_whole() {
+            Some(content) => self.call(self.request(head, content), now),
+            None => self.begin_gathering(head, now),
+        }
+    }
+
+    #[inline(never)]
+    fn take_other(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Request(_) => unreachable!("requests are taken before"),
+            Event::Content(content) => self.gather(content, now),
+            Event::End => self.call_gathered(now),
+            Event::Error(error) => {
+                self.session.shared.counters.count_protocol_error();
+                // Its request may be half here, and is nobody's now.
+                (self.work.head, self.work.content) = (None, Gathered::Nothing);
+                if self.session.end != End::TimedOut {
+                    self.session.end = End::Finished;
+                }
+                let standing = self.session.shared.standing.lines(now);
+                self.work.connection.send_error(error, &standing);
+            }
         }
     }
 
@@ -406,7 +424,12 @@ impl<S: Service> Turn<'_, S> {
         self.work.in_handler = false;
         // A response stays where the handler wrote it: to move it would cost more than to send it.
         if let Reply::Now(response) = &mut reply {
-            return self.answer(response, now);
+            self.answer(response, now);
+            if response.is_spent() {
+                // To drop it is a call that finds nothing to do.
+                std::mem::forget(reply);
+            }
+            return;
         }
         if let Reply::Later(handler) = reply {
             self.work.state = State::Handling(handler);
@@ -445,7 +468,11 @@ impl<S: Service> Turn<'_, S> {
         }
         let content = match &mut response.content {
             Content::Empty => Buf::new(),
-            Content::Buf(content) => std::mem::take(content),
+            Content::Buf(content) => {
+                let content = std::mem::take(content);
+                std::mem::forget(std::mem::replace(&mut response.content, Content::Empty));
+                content
+            }
             Content::Stream(_) | Content::Upgrade(_) => return self.answer_long(response, now),
         };
         let Response { status, fields, .. } = &*response;

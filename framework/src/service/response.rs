@@ -130,6 +130,12 @@ impl Response {
         self
     }
 
+    /// Whether nothing is left in it that would have to be dropped.
+    #[inline]
+    pub(crate) fn is_spent(&self) -> bool {
+        matches!(self.content, Content::Empty) && !self.fields.is_away()
+    }
+
     #[inline]
     fn replace(&mut self, content: Content) {
         if let Content::Empty = self.content {

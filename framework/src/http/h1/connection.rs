@@ -13,7 +13,7 @@ use super::memo::Memo;
 use super::receiver::{Part, Receiver};
 use super::sender::{Asked, Sender};
 use super::terms::Framing;
-use crate::http::{Error, Event, Fields, Head, HeaderValue, Length, Limits, StatusCode, Trailers};
+use crate::http::{Error, Event, Fields, HeaderValue, Length, Limits, StatusCode, Trailers};
 use crate::mem::{Buf, Pool};
 
 /// The server's side of one HTTP/1.1 connection: bytes in, events out; answers in, bytes out.
@@ -602,7 +602,7 @@ impl Connection {
             self.receiver
                 .poll_whole_head(self.memo.as_deref(), &self.pool, &self.limits)
         {
-            self.begin(&head);
+            self.begin();
             return Some(Event::Request(head));
         }
         self.poll_other_request()
@@ -612,7 +612,7 @@ impl Connection {
     fn poll_other_request(&mut self) -> Option<Event> {
         match self.receiver.poll_head(&self.pool, &self.limits) {
             Ok(head) => head.map(|head| {
-                self.begin(&head);
+                self.begin();
                 Event::Request(head)
             }),
             Err(error) => {
@@ -624,9 +624,9 @@ impl Connection {
 
     /// Takes up a request.
     #[inline]
-    fn begin(&mut self, head: &Head) {
-        let asked = Asked::by(head.method(), head.version());
+    fn begin(&mut self) {
         let terms = self.receiver.terms();
+        let asked = terms.asked;
         self.sender.expect_answer(asked);
         self.receiver.expect_content(self.limits.content_len_max);
         // What follows a CONNECT may be meant for the other end of a tunnel.

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use super::grammar;
 use super::quick::{self, Found};
+use super::sender::Asked;
 use super::terms::{Seen, Terms};
 use crate::http::head::{Parts, Span, Target, Version};
 use crate::http::limits::{FIELD_COUNT_CAP, Limits};
@@ -25,6 +26,7 @@ pub(super) fn parse(input: &mut Buf, terms: &mut Terms, limits: &Limits) -> Resu
         Some(found) => found,
         None => read(input, terms, limits)?,
     };
+    terms.asked = Asked::by(found.method, found.version);
     Ok(Parts {
         bytes: split_off(input, found.len),
         method: Cow::Borrowed(found.method),

@@ -4,6 +4,7 @@
 //! sections 6.1, 6.3 and 11.2); nothing is guessed.
 
 use super::grammar::{decimal, is_host, is_named, is_token, members, trim};
+use super::sender::Asked;
 use crate::http::{Error, Version};
 
 /// How the content of a request is framed.
@@ -18,6 +19,8 @@ pub(super) enum Framing {
 /// What a head says about its message and its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
+    /// What the answer must know.
+    pub(super) asked: Asked,
     /// How the content is framed.
     pub(super) framing: Framing,
     /// Whether the connection may stay after this exchange (RFC 9112 section 9.3).
@@ -31,6 +34,7 @@ pub(super) struct Terms {
 impl Default for Terms {
     fn default() -> Terms {
         Terms {
+            asked: Asked::default(),
             framing: Framing::Sized(0),
             keeps_alive: true,
             expects_continue: false,
