@@ -1,4 +1,4 @@
-//! A key-value service: every key belongs to one shard, values expire, a task cleans up.
+//! A key-value service: every key belongs to one shard, values expire, a group of its own cleans up.
 //! `cargo run --release --example kv`, then
 //! `curl -X PUT -d hello 'localhost:8080/kv/greeting?ttl=60'; curl localhost:8080/kv/greeting`.
 
@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde::Deserialize;
-use sunstar::runtime::{self, now, shard_count, sleep, yield_now};
+use sunstar::runtime::{Group, now, shard_count, sleep, yield_if_needed};
 use sunstar::service::{Path, Query};
 use sunstar::{Json, Result, Router, ShardId, Sharded, StatusCode};
 
 /// How long a value lives whose writer does not say.
 const TTL_DEFAULT: Duration = Duration::from_hours(1);
-/// How many values are removed before others have their turn.
-const COMPACT_STEP: usize = 256;
 
 /// Keeps values under keys until they expire.
 #[derive(Clone, Parser)]
@@ -59,7 +57,9 @@ fn main() -> Result<()> {
             expiring: BTreeSet::new(),
             values_max: cli.values_max,
         });
-        runtime::spawn(compact(store, every)).detach();
+        // A tenth of the main group's shares, in which requests are served.
+        let background = Group::start("compaction", 10);
+        background.spawn(compact(store, every)).detach();
         Router::with(store)
             .get("/kv/{key}", read)
             .put("/kv/{key}", write)
@@ -138,12 +138,12 @@ impl Store {
     }
 }
 
-/// Removes what has expired, a few at a time, so that requests come in between.
+/// Removes what has expired, and asks behind each value whether others want the shard.
 async fn compact(store: Sharded<Store>, every: Duration) {
     loop {
         sleep(every).await;
-        while store.local(|store| (0..COMPACT_STEP).all(|_| store.expire())) {
-            yield_now().await;
+        while store.local(Store::expire) {
+            yield_if_needed().await;
         }
     }
 }
