@@ -1,4 +1,4 @@
-//! A key-value service: every key belongs to one shard, values expire, a group of its own cleans up.
+//! A key-value service: every key belongs to one shard, values expire, a group cleans up.
 //! `cargo run --release --example kv`, then
 //! `curl -X PUT -d hello 'localhost:8080/kv/greeting?ttl=60'; curl localhost:8080/kv/greeting`.
 
