@@ -66,7 +66,7 @@ server_cpus=$(join "${cpus[@]:0:half}")
 client_cpus=$(join "${cpus[@]:half}")
 client_cpus=${client_cpus:-$server_cpus} # only one CPU: they share it
 
-echo 'building (about a minute the first time) ...' >&2
+echo 'building (one to three minutes the first time) ...' >&2
 cargo build --release --quiet -p app-1mrc -p loadgen
 bin=${CARGO_TARGET_DIR:-target}/release
 

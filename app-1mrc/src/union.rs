@@ -34,8 +34,8 @@
 //!
 //! **Cost.** A user crosses shards once, in a batch of [`BATCH_LEN`] as soon as so many wait, or at
 //! the latest when `/stats` asks; again for each question that was asked before the answer to
-//! another had arrived. So the work of `/stats` is
-//! what is new since the last report. Users of the first shard cross none and are held once.
+//! another had arrived. So the work of `/stats` is what is new since the last report. Users of the
+//! first shard cross none and are held once.
 //!
 //! [`BATCH_LEN`]: crate::tally::BATCH_LEN
 //! [`Tally::report`]: crate::tally::Tally::report

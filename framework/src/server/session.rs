@@ -466,14 +466,10 @@ impl<S: Service> Turn<'_, S> {
         if self.session.stop.phase() >= Phase::Draining && !self.work.connection.has_input() {
             self.work.connection.send_close();
         }
-        let content = match &mut response.content {
+        let content = match std::mem::replace(&mut response.content, Content::Empty) {
             Content::Empty => Buf::new(),
-            Content::Buf(content) => {
-                let content = std::mem::take(content);
-                std::mem::forget(std::mem::replace(&mut response.content, Content::Empty));
-                content
-            }
-            Content::Stream(_) | Content::Upgrade(_) => return self.answer_long(response, now),
+            Content::Buf(content) => content,
+            content => return self.answer_long(response, content, now),
         };
         let Response { status, fields, .. } = &*response;
         let standing = self.session.shared.standing.lines(now);
@@ -488,8 +484,7 @@ impl<S: Service> Turn<'_, S> {
 
     /// Answers with what does not end with the response.
     #[cold]
-    fn answer_long(&mut self, response: &mut Response, now: Instant) {
-        let content = std::mem::replace(&mut response.content, Content::Empty);
+    fn answer_long(&mut self, response: &Response, content: Content, now: Instant) {
         let (status, fields) = (response.status, &response.fields);
         match content {
             Content::Stream(source) => self.begin_stream(status, fields, source, now),

@@ -13,7 +13,6 @@ use super::literals::Literals;
 use super::methods::{Allow, Methods, is_standard};
 use super::request::{Names, ParamSpans};
 use super::{Handler, Reply, Request, Response, Service};
-
 use crate::http::{Found, Head, Method, Span, StatusCode};
 use crate::sharded::Sharded;
 

@@ -14,14 +14,15 @@ use crate::http::Head;
 use crate::http::head::Last;
 use crate::mem::{Buf, Pool};
 
-/// How many heads are known at once. The length of the input chooses the slot: a client whose
-/// requests differ in the length of their content has a slot for each.
-const SLOTS: usize = 16;
+/// How many heads of requests, and of answers, are known at once. The length of the input, or of
+/// the answer's content, chooses the slot: a client whose requests differ in the length of their
+/// content has a slot for each.
+pub(super) const SLOTS: usize = 16;
 /// The longest head that is worth keeping.
-const HEAD_LEN_MAX: usize = 1024;
+pub(super) const HEAD_LEN_MAX: usize = 1024;
 /// How many strange heads a slot sees before it learns one: traffic without repetition costs no
 /// more than a comparison that fails in its first bytes.
-const PATIENCE: u8 = 8;
+pub(super) const PATIENCE: u8 = 8;
 
 /// The heads that the connections of one shard have read and sent lately.
 #[derive(Default)]

@@ -7,16 +7,9 @@
 use std::cell::RefCell;
 
 use super::encode;
+use super::memo::{HEAD_LEN_MAX, PATIENCE, SLOTS};
 use crate::http::FixedFields;
 use crate::mem::BufMut;
-
-/// How many heads are known at once. The length of the content chooses the slot.
-const SLOTS: usize = 16;
-/// The longest head that is worth keeping.
-const HEAD_LEN_MAX: usize = 1024;
-/// How many other heads a slot writes before it takes note of one: answers that are all different
-/// pay for a few comparisons only.
-const PATIENCE: u8 = 8;
 
 /// The heads of usual answers: 200, fields that are fixed, content that is at hand, and the
 /// connection stays.
@@ -32,6 +25,8 @@ struct Slot {
     standing_len: usize,
     fixed: FixedFields,
     content_len: usize,
+    /// How many others were written since one was noted: answers that are all different pay for a
+    /// few comparisons only.
     others: u8,
 }
 
