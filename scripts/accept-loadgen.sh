@@ -33,22 +33,19 @@ queues() {
     cargo test --release --quiet -p loadgen --test whole -- --ignored --nocapture queues_of_theory
 }
 
-# A fixed rate at half of the closed loop's: achieved >= 0.999, p99 of the send lag <= 50 us. With
-# so many connections that a stall of the server of some milliseconds leaves one free; with
-# real-time priority, where that is allowed, so that whatever else runs on this machine takes no CPU
-# away. Such a program must not spin, or the kernel takes 50 ms of each second from it for others.
-# Beside it wrk's closed loop, which knows no rate: what it calls latency is the service time at the
-# ceiling.
+# A fixed rate at half of the closed loop's: achieved >= 0.999, p99 of the send lag <= 50 us, as a
+# user gets it who says nothing but the rate. With so many connections that a stall of the server of
+# some milliseconds leaves one free. Whatever else takes the client's CPU counts, so nothing else
+# may run. Beside it wrk's closed loop, which knows no rate: what it calls latency is the service
+# time at the ceiling.
 lag() {
-    local first=(chrt -f 1) connections=${LAG_CONNECTIONS:-512} half
-    "${first[@]}" true 2>/dev/null || first=()
+    local connections=${LAG_CONNECTIONS:-512} half
     start_sink
-    [ ${#first[@]} = 0 ] || chrt -f -a -p 1 "${servers[-1]}"
-    local run=("${first[@]}" "$loadgen" --cpus 1 -c "$connections" --allow-invalid)
+    local run=("$loadgen" --cpus 1 -c "$connections" --allow-invalid)
     "${run[@]}" -d 5s -o "$dir/closed.json" "$url" >"$dir/closed"
     half=$(field "$dir/closed.json" "int(r['rate']['ok'] / 2)")
-    "${run[@]}" -d "${LAG_TIME:-30s}" -R "$half" --busy-poll off -o "$dir/half.json" "$url"
-    "${first[@]}" taskset -c 1 wrk -t1 -c"$connections" -d5s --latency "$url" | sed 's/^/wrk: /'
+    "${run[@]}" -d "${LAG_TIME:-30s}" -R "$half" -o "$dir/half.json" "$url"
+    taskset -c 1 wrk -t1 -c"$connections" -d5s --latency "$url" | sed 's/^/wrk: /'
     stop_sink
     field "$dir/half.json" \
         "'achieved %.5f, send lag p99 %d ns, own delay p99 %d ns' % (r['verdict']['achieved_ratio'],

@@ -39,7 +39,13 @@ tests_on_epoll() {
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features "$features" --no-deps --quiet; }
 
+# The searches of scripts/fuzz.sh are a workspace of their own, with a lock that must follow ours.
+fuzz_lock() {
+    cargo metadata --manifest-path framework/fuzz/Cargo.toml --locked --format-version 1 >/dev/null
+}
+
 step format cargo fmt --all --check
+step fuzz-lock fuzz_lock
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step lints-features cargo clippy --workspace --features "$features" --all-targets --quiet \
     -- -D warnings

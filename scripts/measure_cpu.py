@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """Compares servers by what a request costs them in CPU time, interleaved (A B B A ...).
 
-Each server is started afresh for every run, alone on one core, and driven by wrk from another.
-`{port}` in a command stands for a free port. The first command is what the others are held
-against. Each run waits for a quiet moment (the kernel's pressure figure), at most `--patience`
-seconds; one that other processes crowded all the same is tried again, at most `--tries` times, and
-the quietest try counts. Ends only what it started; takes about
-reps x depths x servers x (seconds + 2) seconds on a quiet machine.
+For every round all servers are started afresh on one core, and then driven in turn from another,
+one at a time, `--slices` times each: the shorter the time between two runs, the less the machine
+has changed meanwhile. `{port}` in a command stands for a free port. The first command is what the
+others are held against, slice by slice. Each run waits for a quiet moment (the kernel's pressure
+figure), at most `--patience` seconds; one that other processes crowded all the same is tried again,
+at most `--tries` times, and the quietest try counts. Ends only what it started; takes about
+reps x depths x servers x (slices x (seconds + 0.5) + 2) seconds on a quiet machine.
 
-  scripts/measure_cpu.py --depth 1,16 --reps 5 --seconds 3 \\
+wrk is the generator, or loadgen, which takes less of its own core, if `--loadgen` names it.
+
+  scripts/measure_cpu.py --depth 1,16 --reps 5 --slices 8 --seconds 1 \\
       'target/release/bare_ring {port}' \\
       'target/release/examples/techempower --listen 127.0.0.1:{port} --smp 1 --cpuset 0'
 """
 import argparse
+import contextlib
 import datetime
 import os
 import platform
@@ -30,12 +34,13 @@ def main():
     options = arguments()
     print(f"# {datetime.date.today()}, Linux {platform.release()}, {cpu_model()}, "
           f"{os.cpu_count()} CPUs; server on CPU {options.server_cpu}, "
-          f"wrk on CPU {options.client_cpu}, {options.connections} connections, "
-          f"{options.reps} runs of {options.seconds} s each")
+          f"{'loadgen' if options.loadgen else 'wrk'} on CPU {options.client_cpu}, "
+          f"{options.connections} connections, {options.reps} rounds of {options.slices} runs of "
+          f"{options.seconds} s each")
     for depth in options.depth:
         rows = {command: [] for command in options.command}
-        for _, command in interleaved(options.reps, options.command):
-            rows[command].append(quiet_run(command, depth, options))
+        for _ in range(options.reps):
+            measure_round(rows, depth, options)
         table(rows, depth)
 
 
@@ -46,7 +51,9 @@ def arguments():
     parser.add_argument("--depth", default="1", help="requests at once per connection: 1,16",
                         type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--loadgen", help="drive by this program instead: target/release/loadgen")
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--patience", type=int, default=20)
     parser.add_argument("--connections", type=int, default=64)
@@ -57,32 +64,49 @@ def arguments():
     return parser.parse_args()
 
 
-def quiet_run(command, depth, options):
+def measure_round(rows, depth, options):
+    """Starts all servers, drives them in turn, and adds to `rows` what a request cost each."""
+    with contextlib.ExitStack() as running:
+        servers = {}
+        for command in rows:
+            port = free_port()
+            server = Server(command.format(port=port), port, options.server_cpu)
+            servers[command] = running.enter_context(server)
+            drive(server, depth, 1, options)  # warm-up
+        for _, command in interleaved(options.slices, list(rows)):
+            rows[command].append(quiet_run(servers[command], depth, options))
+
+
+def quiet_run(server, depth, options):
     tries = []
     while len(tries) < options.tries and (not tries or tries[-1]["crowd"] > QUIET):
         await_quiet(options.patience, QUIET)
-        tries.append(run(command, depth, options))
+        tries.append(run(server, depth, options))
     return min(tries, key=lambda one: one["crowd"])
 
 
-def run(command, depth, options):
-    """Starts one server, drives it, stops it; returns what a request cost."""
-    port = free_port()
-    path = "/event" if options.event else options.path
-    wrk = {"port": port, "path": path, "depth": depth, "cpu": options.client_cpu,
-           "connections": options.connections}
-    with Server(command.format(port=port), port, options.server_cpu) as server:
-        generator.wrk(seconds=1, **wrk)  # warm-up
-        before, crowd = server.cpu_seconds(), Crowd()
-        result = generator.wrk(seconds=options.seconds, **wrk)
-        user, system = ((b - a) / result["requests"] * 1e6
-                        for a, b in zip(before, server.cpu_seconds()))
+def run(server, depth, options):
+    """Drives one server; returns what a request cost."""
+    before, crowd = server.cpu_seconds(), Crowd()
+    result = drive(server, depth, options.seconds, options)
+    user, system = ((b - a) / result["requests"] * 1e6
+                    for a, b in zip(before, server.cpu_seconds()))
     return {"user": user, "system": system, "cpu": user + system, "rate": result["rate"],
             "p99": result["p99"], "crowd": crowd.share()}
 
 
+def drive(server, depth, seconds, options):
+    """One run of the generator."""
+    run_of = {"port": server.port, "path": "/event" if options.event else options.path,
+              "depth": depth, "cpu": options.client_cpu, "connections": options.connections,
+              "seconds": seconds}
+    if options.loadgen:
+        return generator.loadgen(options.loadgen, **run_of)
+    return generator.wrk(**run_of)
+
+
 def table(rows, depth):
-    """Prints medians with ranges; the ratio is taken within each round, then its median."""
+    """Prints medians with ranges; the ratio is taken between neighbours, then its median."""
     first = next(iter(rows.values()))
     print(f"\ndepth {depth:<3} {'us/request':>10} {'range':>15} {'user':>6} {'system':>6} "
           f"{'ratio':>6} {'range':>13} {'requests/s':>10} {'p99':>8} {'crowd':>5}  server")
