@@ -23,8 +23,8 @@ struct Cli {
     /// Seconds that content may pause
     #[arg(long, default_value_t = 30.0)]
     body_timeout: f64,
-    /// Seconds that a connection may be idle
-    #[arg(long, default_value_t = 90.0)]
+    /// Seconds that a connection may be idle; few, since test programs wait for the end of it
+    #[arg(long, default_value_t = 10.0)]
     idle_timeout: f64,
     /// The longest content that is echoed, in bytes
     #[arg(long, default_value_t = 1 << 30)]
