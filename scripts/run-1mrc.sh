@@ -66,8 +66,8 @@ server_cpus=$(join "${cpus[@]:0:half}")
 client_cpus=$(join "${cpus[@]:half}")
 client_cpus=${client_cpus:-$server_cpus} # only one CPU: they share it
 
-echo 'building (one to three minutes the first time) ...' >&2
-cargo build --release --quiet -p app-1mrc -p loadgen
+# It says what it does: the first time it takes some minutes, and another cargo may hold the lock.
+cargo build --release -p app-1mrc -p loadgen
 bin=${CARGO_TARGET_DIR:-target}/release
 
 tmp=$(mktemp -d)

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use app_1mrc::snapshot::{self, Error, Snapshot};
+use app_1mrc::snapshot::{self, Claim, Error, Snapshot};
 use app_1mrc::union::Union;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -31,7 +31,8 @@ const BODY_LEN_MAX: u64 = 64 * 1024;
 const ADDRESSES: [&str; 2] = ["0.0.0.0:8080", "[::]:8080"];
 const MIB: usize = 1 << 20;
 
-/// Serves the One Million Request Challenge: counts events, and answers with exact figures.
+/// Serves the One Million Request Challenge: counts events, and answers with exact figures. Without
+/// --listen it serves port 8080 of every interface, POST /reset included.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -65,8 +66,9 @@ fn run(cli: &Cli) -> Result<(), String> {
         Some(mib) => mib as usize * MIB,
         None => memory::available_len() / 2,
     };
-    let kept = cli.snapshot.as_deref().map(read);
-    let kept = kept.transpose()?.flatten();
+    let kept = cli.snapshot.as_deref().map(read).transpose()?;
+    let (_claim, kept) = kept.unzip();
+    let kept = kept.flatten();
     let server = server(cli).map_err(|error| error.to_string())?;
     let (heirs, left) = channel();
     let stopping = Stopping::default();
@@ -134,8 +136,15 @@ fn starter(
     }
 }
 
-fn read(path: &Path) -> Result<Option<Snapshot>, String> {
+/// Claims the file and reads what is in it.
+fn read(path: &Path) -> Result<(Claim, Option<Snapshot>), String> {
     let place = path.display();
+    let claim = Claim::on(path);
+    if let Err(error @ Error::Taken) = claim {
+        return Err(format!(
+            "the snapshot {place} is taken: {error}; name another file"
+        ));
+    }
     let kept = Snapshot::read(path).map_err(|error| {
         let advice = match error {
             Error::Io(_) => "name a file that can be read and written",
@@ -144,9 +153,10 @@ fn read(path: &Path) -> Result<Option<Snapshot>, String> {
         format!("cannot begin with the snapshot {place}: {error}; {advice}")
     })?;
     let advice = "name a file in a directory that can be written";
-    snapshot::check_place(path)
+    let claim = claim.and_then(|claim| snapshot::check_place(path).map(|()| claim));
+    let claim = claim
         .map_err(|error| format!("no snapshot could be written to {place}: {error}; {advice}"))?;
-    Ok(kept)
+    Ok((claim, kept))
 }
 
 fn write(snapshot: Snapshot, path: &Path) -> Result<(), String> {

@@ -9,7 +9,7 @@
 //! [log](crate::name_log), CRC-32 (4).
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,8 @@ pub enum Error {
     Version(u32),
     /// The file has been changed or cut since it was written.
     Damaged,
+    /// Another process keeps its figures in the file.
+    Taken,
 }
 
 impl Snapshot {
@@ -145,6 +147,29 @@ pub fn check_place(path: &Path) -> Result<(), Error> {
     Ok(fs::remove_file(&beside)?)
 }
 
+/// The right to keep figures in a file, for as long as this lives: of two processes that write the
+/// same one, the second to stop would destroy what the first has counted.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+}
+
+impl Claim {
+    /// Claims the file at `path`, by a lock on an empty one beside it, which stays there. The
+    /// system gives the lock back when the process ends, however it does.
+    ///
+    /// # Errors
+    /// If another process has claimed it, or no file can be made beside it.
+    pub fn on(path: &Path) -> Result<Claim, Error> {
+        let lock = File::create(path.with_added_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Claim { _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::Taken),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
 /// Where a snapshot is written before it is renamed.
 fn beside(path: &Path) -> PathBuf {
     path.with_added_extension("tmp")
@@ -219,6 +244,7 @@ impl fmt::Display for Error {
                 )
             }
             Error::Damaged => out.write_str("it is damaged: it was changed or cut since"),
+            Error::Taken => out.write_str("another app-1mrc keeps its figures there"),
         }
     }
 }

@@ -66,24 +66,30 @@ thread_local! {
 }
 
 impl<T: 'static> Sharded<T> {
-    /// Makes `value` the `T` of the current shard. Every shard calls this once.
+    /// Makes `value` the `T` of the current shard. Every shard calls this once. A `T` of no size,
+    /// such as `()`, holds nothing to tell apart, and may be started again.
     ///
     /// # Panics
     /// Outside of every shard, or when this shard has a `T` already.
+    #[track_caller]
     pub fn start(value: T) -> Sharded<T> {
-        runtime::with_current(|shard| {
+        let taken = runtime::with_current(|shard| {
             let mut states = shard.states.borrow_mut();
             let id = TypeId::of::<T>();
             states.retain(|(known, state)| *known != id || !state.is::<Stopped>());
-            let taken = states.iter().any(|(known, _)| *known == id);
-            let name = type_name::<T>();
-            assert!(
-                !taken,
-                "shard {} has a `{name}` already: wrap one in a new type",
-                shard.id
-            );
+            if states.iter().any(|(known, _)| *known == id) {
+                return Some(shard.id);
+            }
             states.push((id, Rc::new(RefCell::new(value))));
+            None
         });
+        if let Some(id) = taken.filter(|_| size_of::<T>() > 0) {
+            let name = type_name::<T>();
+            panic!(
+                "shard {id} has a `{name}` already: share the handle that the first start gave \
+                 (`Router::with` takes it), or wrap one in a new type"
+            );
+        }
         Sharded::everywhere()
     }
 
@@ -540,6 +546,14 @@ mod tests {
             if shard == ShardId::ZERO {
                 state.on(ShardId::of(1), |()| panic!("planted")).await;
             }
+        });
+    }
+
+    #[test]
+    fn what_has_no_size_may_be_started_again() {
+        run(1, |_| async {
+            Sharded::start(());
+            Sharded::start(()).local(|()| ());
         });
     }
 

@@ -189,7 +189,7 @@ fn a_refused_argument_is_answered_with_one_line_of_json() {
         (
             put("1", MOBY_DICK).with_field(header::CONTENT_TYPE, "text/plain"),
             415,
-            "content is not declared as JSON",
+            "content is not declared as JSON: send `Content-Type: application/json`",
         ),
         (
             Request::get("/books?pages_min=x"),

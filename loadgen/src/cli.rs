@@ -29,16 +29,14 @@ const CHALLENGE_HELP: &str = "\
 Examples:
   loadgen 1mrc http://localhost:8080 -n 1M -c 512 --payload java
 A server that has counted something before is sent POST /reset first: its counts are lost.
+`exact` speaks of the figures, the verdict of the rate: a run may be INVALID as a measurement, with
+exact figures, and ends with 0 then.
 
 Exit codes:
   0    all is well
   1    the run failed: server not reached, requests timed out or lost
   2    wrong command line
-  3    a condition of --fail was breached
   4    verification failed: wrong status, content or answer, wrong /stats
-  5    the result is INVALID: loadgen was the bottleneck
-  6    the rate was not steady
-  7    ab or compare: B is worse than A
   70   loadgen's own accounts do not add up
   130  interrupted (143: terminated); the report is partial";
 

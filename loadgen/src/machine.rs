@@ -3,6 +3,7 @@
 //! What must hold: what cannot be read is absent, never guessed.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use sunstar::runtime::{CpuSet, Placement};
@@ -12,6 +13,8 @@ use crate::record::{Env, Server};
 
 /// `/proc` counts CPU time in hundredths of a second (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
+/// Which part of its process's CPU time makes a thread one of those that work.
+const NOTICEABLE: f64 = 0.05;
 
 fn line(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
@@ -53,11 +56,30 @@ fn client_cpus(placement: &Placement) -> CpuSet {
     pinned.unwrap_or_else(CpuSet::allowed)
 }
 
-/// The CPUs that a process may run on.
+/// The CPUs that those threads of a process may run on that do its work: one that only waits for a
+/// signal, or for the others, takes no CPU from anybody.
 fn allowed(pid: u32) -> Option<CpuSet> {
-    value(&format!("/proc/{pid}/status"), "Cpus_allowed_list")?
-        .parse()
-        .ok()
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let tasks: Vec<_> = tasks
+        .filter_map(|task| of_thread(&task.ok()?.path()))
+        .collect();
+    Some(busy_cpus(&tasks)).filter(|cpus| !cpus.is_empty())
+}
+
+/// How long a thread has run, and where it may.
+fn of_thread(task: &Path) -> Option<(f64, CpuSet)> {
+    let stat = fs::read_to_string(task.join("stat")).ok()?;
+    let cpus = value(&task.join("status").to_string_lossy(), "Cpus_allowed_list")?;
+    Some((cpu_seconds(&stat)?, cpus.parse().ok()?))
+}
+
+/// The CPUs of all threads that have a noticeable part of the time that all have run for.
+fn busy_cpus(threads: &[(f64, CpuSet)]) -> CpuSet {
+    let all: f64 = threads.iter().map(|(seconds, _)| seconds).sum();
+    let busy = threads
+        .iter()
+        .filter(|(seconds, _)| *seconds >= all * NOTICEABLE);
+    busy.flat_map(|(_, cpus)| cpus.iter()).collect()
 }
 
 /// The CPUs that both the shards and the server may use, if that is a mistake: at least one of the
@@ -151,6 +173,21 @@ mod tests {
             None
         );
         assert_eq!(Used::by(u32::MAX), None);
+    }
+
+    /// A server with a pinned shard, whose main thread may run anywhere and does nothing.
+    #[test]
+    fn a_thread_that_only_waits_shares_no_cpu() {
+        let cpus = |text: &str| text.parse::<CpuSet>().unwrap();
+        let threads = [(0.01, cpus("0-3")), (0.0, cpus("0-3")), (5.0, cpus("0"))];
+        assert_eq!(busy_cpus(&threads), cpus("0"));
+        let both = [(1.0, cpus("0-1")), (5.0, cpus("2"))];
+        assert_eq!(busy_cpus(&both), cpus("0-2"));
+        // Nothing has run yet: none can be told from the others.
+        assert_eq!(
+            busy_cpus(&[(0.0, cpus("1")), (0.0, cpus("3"))]),
+            cpus("1,3")
+        );
     }
 
     #[test]

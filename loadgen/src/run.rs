@@ -82,6 +82,13 @@ fn run_once(
     let conditions = output.conditions.iter();
     let thresholds: Vec<_> = conditions.map(|one| one.judge(&trial, offered)).collect();
     let exit = judge(&trial, &thresholds, output.allow_invalid);
+    let nothing_measured = trial.measured.ledger.sent == 0;
+    if let Exit::Interrupted { .. } = exit
+        && nothing_measured
+    {
+        let line = "interrupted before the first request that counts: nothing was measured";
+        return Err(Failure::new(exit, line));
+    }
     let label = output.label.as_deref();
     let record = result::record(load, &run.url, &plan, &trial, thresholds, label, exit);
     publish(output, &run.url, &plan, &trial, &record, out)?;
@@ -89,7 +96,7 @@ fn run_once(
         let line = "interrupted: the report is partial and nothing was judged";
         return Err(Failure::new(exit, line));
     }
-    if trial.measured.ledger.sent == 0 {
+    if nothing_measured {
         let line = why_nothing_was_sent(&plan, &trial.tally);
         return Err(Failure::new(Exit::Failed, line));
     }
@@ -166,6 +173,12 @@ fn publish(
 }
 
 fn why_nothing_was_sent(plan: &Plan, tally: &Tally) -> String {
+    let warm_up: u64 = tally.phases.iter().map(|phase| phase.ledger.sent).sum();
+    if warm_up > 0 {
+        return "no request that counts was sent: those due in the warm-up still waited for a free \
+                connection when the time was over; lower -R or raise -c"
+            .to_owned();
+    }
     let (opened, most) = (tally.traffic.connected, plan.used_connection_count());
     let opened = format!(
         "no request was sent: opened {} of {} connections",

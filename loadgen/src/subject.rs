@@ -84,6 +84,9 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         let Some(child) = &mut self.child else { return };
+        if let Ok(Some(_)) = child.try_wait() {
+            return;
+        }
         // The shell has become the server (`exec`), so this is its process.
         let ended = Command::new("kill").arg(child.id().to_string()).status();
         let patience = clock() + STOP_TIMEOUT;

@@ -184,7 +184,8 @@ impl Verdict {
             self.note(Status::Suspect, reason);
         }
         if let Some(cpus) = &evidence.overlap {
-            let reason = format!("loadgen and the server share CPUs {cpus}: pin both apart");
+            let reason =
+                format!("loadgen and the server may both run on CPU {cpus}: pin both apart");
             self.note(Status::Suspect, reason);
         }
         if evidence.steady == Some(false) {

@@ -209,6 +209,25 @@ fn what_a_crash_left_beside_the_snapshot_is_no_hindrance() {
 }
 
 #[test]
+fn two_processes_do_not_keep_their_figures_in_one_file() {
+    let place = Place::new("taken");
+    let file = place.file();
+    let server = Server::start(&["--snapshot", &file]);
+    count_three(&server);
+    let ended = output(&["--snapshot", &file]);
+    assert_eq!(ended.status.code(), Some(1));
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(error.contains(&file), "{error}");
+    assert!(error.contains("another app-1mrc"), "{error}");
+    assert!(error.contains("name another file"), "{error}");
+    assert_eq!(server.stop().as_deref(), Some(ONCE));
+    assert_eq!(
+        Server::start(&["--snapshot", &file]).connect().stats(),
+        ONCE
+    );
+}
+
+#[test]
 fn a_damaged_snapshot_is_named_and_not_overwritten() {
     let place = Place::new("damaged");
     let file = place.file();

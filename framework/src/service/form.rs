@@ -33,7 +33,8 @@ impl<T, F: DeserializeOwned> FromRequest<T> for Form<F> {
         if !request.field(&header::CONTENT_TYPE).is_some_and(is_form) {
             return Err(Rejection::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "content is not declared as a form",
+                "content is not declared as a form: send \
+                 `Content-Type: application/x-www-form-urlencoded`",
             ));
         }
         serde_urlencoded::from_bytes(request.content())

@@ -32,7 +32,7 @@ impl<T, V: DeserializeOwned> FromRequest<T> for Json<V> {
         if !request.field(&header::CONTENT_TYPE).is_none_or(is_json) {
             return Err(Rejection::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "content is not declared as JSON",
+                "content is not declared as JSON: send `Content-Type: application/json`",
             ));
         }
         serde_json::from_slice(request.content())

@@ -80,7 +80,8 @@ impl<T> FromRequest<T> for Multipart {
         if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
             return Err(Rejection::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "content is not declared as multipart/form-data",
+                "content is not declared: send `Content-Type: multipart/form-data` with its \
+                 boundary",
             ));
         }
         let boundary = parameter(parameters, "boundary").unwrap_or_default();

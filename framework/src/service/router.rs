@@ -116,6 +116,7 @@ impl<T: 'static> Router<T> {
     ///
     /// # Panics
     /// Outside a shard, and if the shard has a `T` already: see [`Sharded::start`].
+    #[track_caller]
     pub fn new(state: T) -> Router<T> {
         Router::with(Sharded::start(state))
     }

@@ -178,6 +178,11 @@ fn a_run_by_time_ends() {
 
 /// Starts a run of an hour against `toy`, sends it `signal` when `heard` says so.
 fn interrupted(toy: &Toy, heard: &mpsc::Receiver<()>, signal: &str) -> Ended {
+    interrupted_in(toy, heard, signal, "0")
+}
+
+/// As [`interrupted`], with a warm-up.
+fn interrupted_in(toy: &Toy, heard: &mpsc::Receiver<()>, signal: &str, warmup: &str) -> Ended {
     let child = start(&[
         "-d",
         "1h",
@@ -188,7 +193,7 @@ fn interrupted(toy: &Toy, heard: &mpsc::Receiver<()>, signal: &str) -> Ended {
         "--timeout",
         "1h",
         "--warmup",
-        "0",
+        warmup,
         &toy.url("/"),
     ]);
     heard.recv().unwrap();
@@ -218,6 +223,21 @@ fn a_signal_gives_a_partial_report() {
         let ended = interrupted(&toy, &heard, signal);
         ended.expect(code, &["Sent ", " ok + 0 bad status", "p99"]);
     }
+}
+
+#[test]
+fn a_signal_during_the_warm_up_gives_no_report_of_zeros() {
+    let (hear, heard) = mpsc::channel();
+    let toy = Toy::start(move |request| {
+        if request.number == 100 {
+            hear.send(()).unwrap();
+        }
+        Reply::with("200 OK", "")
+    });
+    let ended = interrupted_in(&toy, &heard, "-INT", "1h");
+    ended.expect(130, &[]);
+    assert!(ended.err.contains("nothing was measured"), "{ended:#?}");
+    assert!(!ended.out.contains("Sent "), "{ended:#?}");
 }
 
 #[test]
