@@ -4,7 +4,8 @@
     stats_load.py DIRECTORY PAIRS REQUESTS
 
 The questions come once a millisecond on one connection, also from loadgen. That the answers are
-right is seen by scripts/history-1mrc.sh; here each must be a 200.
+right is seen by scripts/history-1mrc.sh; here each must be a 200. The server has one half of the
+CPUs and the generators the other: what asking costs the one who asks is not the server's.
 """
 import os
 import pathlib
@@ -15,6 +16,10 @@ import subprocess
 import sys
 
 QUESTIONS_PER_SECOND = 1000
+CPUS = sorted(os.sched_getaffinity(0))
+HALF = max(1, len(CPUS) // 2)
+SERVER_CPUS, CLIENT_CPUS = (",".join(map(str, part)) for part in
+                            (CPUS[:HALF], CPUS[HALF:] or CPUS))
 TICKS = os.sysconf("SC_CLK_TCK")
 UNITS = {"ns": 1e-6, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 TELL = (("rate", "rate of events"), ("p99", "p99"), ("cpu", "server CPU"))
@@ -43,19 +48,21 @@ def told(one):
 
 def run(directory, requests, asked):
     """One run against a fresh server: rate, p99, the server's CPU per event."""
-    server = subprocess.Popen([directory / "app-1mrc", "--listen", "127.0.0.1:0", "--smp", "2"],
-                              stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([directory / "app-1mrc", "--listen", "127.0.0.1:0",
+                               "--cpuset", SERVER_CPUS], stdout=subprocess.PIPE, text=True)
     questions = None
     try:
         address = server.stdout.readline().split()[2].rstrip(",")
         if asked:
             questions = subprocess.Popen(
                 [directory / "loadgen", "-c", "1", "-R", str(QUESTIONS_PER_SECOND), "-d", "300s",
-                 "--warmup", "0", f"http://{address}/stats"],
+                 "--warmup", "0", "--busy-poll", "off", "--cpus", CLIENT_CPUS, "-t", "1",
+                 f"http://{address}/stats"],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         before = cpu_seconds(server.pid)
         ended = subprocess.run(
-            [directory / "loadgen", "1mrc", f"http://{address}", "-n", str(requests), "-c", "64"],
+            [directory / "loadgen", "1mrc", f"http://{address}", "-n", str(requests), "-c", "64",
+             "--cpus", CLIENT_CPUS],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         cpu = (cpu_seconds(server.pid) - before) / requests * 1e6
         answered = answers(questions) if asked else 0
