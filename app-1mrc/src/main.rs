@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use app_1mrc::snapshot::{self, Claim, Error, Snapshot};
+use app_1mrc::snapshot::{Claim, Error, Snapshot};
 use app_1mrc::union::Union;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -67,6 +67,7 @@ fn run(cli: &Cli) -> Result<(), String> {
         None => memory::available_len() / 2,
     };
     let kept = cli.snapshot.as_deref().map(read).transpose()?;
+    // The claim is held until the figures are written.
     let (_claim, kept) = kept.unzip();
     let kept = kept.flatten();
     let server = server(cli).map_err(|error| error.to_string())?;
@@ -153,7 +154,6 @@ fn read(path: &Path) -> Result<(Claim, Option<Snapshot>), String> {
         format!("cannot begin with the snapshot {place}: {error}; {advice}")
     })?;
     let advice = "name a file in a directory that can be written";
-    let claim = claim.and_then(|claim| snapshot::check_place(path).map(|()| claim));
     let claim = claim
         .map_err(|error| format!("no snapshot could be written to {place}: {error}; {advice}"))?;
     Ok((claim, kept))

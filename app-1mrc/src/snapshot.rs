@@ -138,10 +138,7 @@ impl Snapshot {
 }
 
 /// Makes sure that a snapshot could be written at `path`, before there is something to lose.
-///
-/// # Errors
-/// If no file can be made beside it.
-pub fn check_place(path: &Path) -> Result<(), Error> {
+fn check_place(path: &Path) -> Result<(), Error> {
     let beside = beside(path);
     File::create(&beside)?;
     Ok(fs::remove_file(&beside)?)
@@ -159,11 +156,11 @@ impl Claim {
     /// system gives the lock back when the process ends, however it does.
     ///
     /// # Errors
-    /// If another process has claimed it, or no file can be made beside it.
+    /// If another process has claimed it, or no snapshot could be written there.
     pub fn on(path: &Path) -> Result<Claim, Error> {
         let lock = File::create(path.with_added_extension("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Claim { _lock: lock }),
+            Ok(()) => check_place(path).map(|()| Claim { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Taken),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }

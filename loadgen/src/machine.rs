@@ -39,7 +39,7 @@ pub(crate) fn env(placement: &Placement, server_pid: Option<u32>, driver: Option
         cpus: std::thread::available_parallelism().ok().map(Into::into),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         client_cpus: Some(client_cpus(placement).to_string()),
-        server_cpus: server_pid.and_then(allowed).map(|cpus| cpus.to_string()),
+        server_cpus: server_pid.and_then(cpus_of).map(|cpus| cpus.to_string()),
         lo_mtu: line("/sys/class/net/lo/mtu").and_then(|mtu| mtu.parse().ok()),
         clock: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         driver: driver.unwrap_or_default().into(),
@@ -58,7 +58,7 @@ fn client_cpus(placement: &Placement) -> CpuSet {
 
 /// The CPUs that those threads of a process may run on that do its work: one that only waits for a
 /// signal, or for the others, takes no CPU from anybody.
-fn allowed(pid: u32) -> Option<CpuSet> {
+fn cpus_of(pid: u32) -> Option<CpuSet> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let tasks: Vec<_> = tasks
         .filter_map(|task| of_thread(&task.ok()?.path()))
@@ -85,7 +85,7 @@ fn busy_cpus(threads: &[(f64, CpuSet)]) -> CpuSet {
 /// The CPUs that both the shards and the server may use, if that is a mistake: at least one of the
 /// two is pinned, or there is no CPU but these.
 pub(crate) fn overlap(placement: &Placement, server_pid: Option<u32>) -> Option<String> {
-    let (client, server) = (client_cpus(placement), allowed(server_pid?)?);
+    let (client, server) = (client_cpus(placement), cpus_of(server_pid?)?);
     let both: CpuSet = client.iter().filter(|&cpu| server.contains(cpu)).collect();
     (!both.is_empty()).then(|| both.to_string())
 }

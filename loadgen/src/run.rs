@@ -12,7 +12,7 @@ use crate::ledger::Outcome;
 use crate::moment::clock;
 use crate::number::grouped;
 use crate::page;
-use crate::plan::{Overload, Plan};
+use crate::plan::{Overload, Pace, Plan};
 use crate::record::{Record, Threshold};
 use crate::report;
 use crate::result;
@@ -173,17 +173,17 @@ fn publish(
 }
 
 fn why_nothing_was_sent(plan: &Plan, tally: &Tally) -> String {
-    let warm_up: u64 = tally.phases.iter().map(|phase| phase.ledger.sent).sum();
-    if warm_up > 0 {
+    let in_warm_up: u64 = tally.phases.iter().map(|phase| phase.ledger.sent).sum();
+    let is_open = matches!(plan.pace, Pace::Open(_));
+    if is_open && in_warm_up > 0 && tally.first_fault.is_none() {
         return "no request that counts was sent: those due in the warm-up still waited for a free \
                 connection when the time was over; lower -R or raise -c"
             .to_owned();
     }
-    let (opened, most) = (tally.traffic.connected, plan.used_connection_count());
     let opened = format!(
         "no request was sent: opened {} of {} connections",
-        grouped(opened),
-        grouped(most)
+        grouped(tally.traffic.connected),
+        grouped(plan.used_connection_count())
     );
     match &tally.first_fault {
         Some(fault) => format!("{opened}: {fault}"),
@@ -290,6 +290,21 @@ mod tests {
             why.ends_with("0 of 3 connections: cannot connect: connection refused"),
             "{why}"
         );
+    }
+
+    #[test]
+    fn a_rate_that_the_warm_up_never_kept_is_not_told_to_take_longer() {
+        use crate::plan::samples;
+        let (open, closed) = (samples::open(100, Overload::Queue), samples::closed(3));
+        let mut tally = Tally::new(2, 1);
+        tally.phases[0].ledger.sent = 7;
+        let why = why_nothing_was_sent(&open, &tally);
+        assert!(why.ends_with("lower -R or raise -c"), "{why}");
+        let why = why_nothing_was_sent(&closed, &tally);
+        assert!(why.ends_with("give a longer -d"), "{why}");
+        tally.note_connect_failed(&std::io::ErrorKind::ConnectionRefused.into());
+        let why = why_nothing_was_sent(&open, &tally);
+        assert!(why.ends_with("connection refused"), "{why}");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Placement {
         if count == 0 || count > cpus.len() || count > SHARDS_MAX {
             let most = cpus.len().min(SHARDS_MAX);
             let message = format!(
-                "{count} shards on CPUs {cpus}: each needs a CPU of its own, so at most {most}"
+                "{count} shards on CPUs {cpus}: each needs a CPU of its own, so 1 to {most}"
             );
             return Err(Error::config(message));
         }
@@ -155,7 +155,7 @@ mod tests {
         for count in [0, 3] {
             let message = refuse(Some(count), None);
             assert!(
-                message.ends_with("each needs a CPU of its own, so at most 2"),
+                message.ends_with("each needs a CPU of its own, so 1 to 2"),
                 "{message}"
             );
         }
