@@ -115,11 +115,7 @@ fn get_metrics_names_the_driver_and_what_it_uses_of_the_kernel() {
         server.connect().metric(&name)
     };
     let epoll = info(&["--driver", "epoll"], r#"driver="epoll",features="none""#);
-    let bare = [
-        "--driver",
-        "uring",
-        "--uring-features=-restrict,-registered-ring",
-    ];
+    let bare = ["--driver", "uring", "--uring-features=-restrict"];
     let uring = info(&bare, r#"driver="uring",features="none""#);
     assert_eq!((epoll, uring), (1.0, 1.0));
 }

@@ -139,7 +139,7 @@ impl Default for UringFeatures {
     /// What pays, or protects somebody and costs nothing that can be measured.
     fn default() -> UringFeatures {
         UringFeatures {
-            bits: Feature::Restrict.bit() | Feature::RegisteredRing.bit(),
+            bits: Feature::Restrict.bit(),
         }
     }
 }
