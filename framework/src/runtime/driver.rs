@@ -4,6 +4,8 @@
 //! that Seastar puts under its reactor: push an operation, submit and wait (`enter`), reap
 //! completions, ring a doorbell. Nothing above the driver blocks.
 
+use std::time::Instant;
+
 use super::doorbell::Doorbell;
 use super::epoll::Epoll;
 use super::hosted::{Host, Hosted};
@@ -115,6 +117,15 @@ impl Driver {
         forward!(self, driver => driver.cancel(id));
     }
 
+    /// Says that somebody waits for a send that was pushed: the next `enter` ends when it has.
+    #[inline]
+    pub(crate) fn await_sends(&mut self) {
+        // All others tell of every send by themselves.
+        if let Driver::Uring(uring) = self {
+            uring.await_sends();
+        }
+    }
+
     /// Rings the doorbell of another shard.
     pub(crate) fn ring_bell(&mut self, bell: &Doorbell) {
         forward!(self, driver => driver.ring_bell(bell));
@@ -124,6 +135,16 @@ impl Driver {
     #[inline]
     pub(crate) fn enter(&mut self, wait: Wait) {
         forward!(self, driver => driver.enter(wait));
+    }
+
+    /// As [`enter`](Driver::enter), at this moment of the shard's clock: a wait counts from there,
+    /// and a ring can rely on its alarm.
+    #[inline]
+    pub(crate) fn enter_at(&mut self, now: Instant, wait: Wait) {
+        match self {
+            Driver::Uring(uring) => uring.enter_at(now, wait),
+            other => other.enter(wait),
+        }
     }
 
     /// Hands every completion to `sink`.

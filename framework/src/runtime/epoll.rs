@@ -286,7 +286,13 @@ impl Epoll {
     /// Sends what there is room for, or waits for room.
     #[inline]
     fn send(&mut self, id: OpId) {
-        let Some((_, Op::Send { socket, data, more })) = self.ops.target(id) else {
+        let Some((
+            _,
+            Op::Send {
+                socket, data, more, ..
+            },
+        )) = self.ops.target(id)
+        else {
             unreachable!("only sends are sent");
         };
         let socket = *socket;

@@ -160,11 +160,13 @@ impl Io {
                     socket: socket.number(),
                     data: buf,
                     more: false,
+                    stalled: false,
                 };
                 let id = self.driver.push(Target::Sender(key.0), send);
                 socket.outgoing = Outgoing::Sending(id);
             } else {
                 socket.backlog().unsent.push(pool, buf);
+                self.driver.await_sends();
             }
         }
     }
@@ -172,6 +174,7 @@ impl Io {
     /// Sends FIN behind what is queued; whatever is queued later is dropped.
     pub(crate) fn shutdown(&mut self, key: SocketKey) {
         self.sockets[key.index()].shutdown_wanted = true;
+        self.driver.await_sends();
         self.start_sending(key);
     }
 
@@ -203,6 +206,7 @@ impl Io {
         }
         let writer = &mut socket.backlog().writer;
         self.wakers.remember(writer, context.waker());
+        self.driver.await_sends();
         Poll::Pending
     }
 
@@ -229,8 +233,11 @@ impl Io {
                 socket: number,
                 data,
                 more,
+                stalled: false,
             };
             socket.outgoing = Outgoing::Sending(self.driver.push(target, send));
+            // There was a backlog: what is next, or who wrote it, waits for this piece.
+            self.driver.await_sends();
         } else if socket.shutdown_wanted {
             self.driver.push(target, Op::Shutdown { socket: number });
             socket.outgoing = Outgoing::ShuttingDown;
@@ -253,6 +260,7 @@ impl Io {
                         socket: socket.number(),
                         data,
                         more,
+                        stalled: true,
                     };
                     let id = self.driver.push(Target::Sender(key.0), send);
                     socket.outgoing = Outgoing::Sending(id);
@@ -378,6 +386,7 @@ impl Io {
         for id in [socket.receiving, sending].into_iter().flatten() {
             self.driver.cancel(id);
         }
+        self.driver.await_sends();
         self.release_when_done(key);
     }
 

@@ -5,6 +5,7 @@
 #![doc = include_str!("../../docs/manual/drivers.md")]
 #![doc = include_str!("../../docs/manual/groups.md")]
 
+mod alarm;
 mod alien;
 mod atomic;
 mod backlog;

@@ -23,11 +23,13 @@ pub(crate) enum Op {
     Accept { listener: RawFd },
     /// Receives until told to stop, each time into memory that the driver chooses.
     Receive { socket: RawFd },
-    /// Sends `data`, perhaps less than all; `more` says that other data follows at once.
+    /// Sends `data`, perhaps less than all; `more` says that other data follows at once, `stalled`
+    /// that the socket had no room a moment ago.
     Send {
         socket: RawFd,
         data: Buf,
         more: bool,
+        stalled: bool,
     },
     /// Connects a socket.
     Connect {
@@ -183,6 +185,16 @@ impl OpTable {
         matches!(in_flight.op, Op::Receive { .. }).then_some(in_flight.starved)
     }
 
+    /// Notes that a send has found no room, and is now to wait for it. Tells whether it is: not if
+    /// it was asked to end, or waits already.
+    pub(crate) fn stall(&mut self, id: OpId) -> bool {
+        let in_flight = self.find(id).filter(|in_flight| !in_flight.cancelled);
+        match in_flight.map(|in_flight| &mut in_flight.op) {
+            Some(Op::Send { stalled, .. }) => !std::mem::replace(stalled, true),
+            _ => false,
+        }
+    }
+
     /// Whom an operation's completions are for; `None` when it has ended already.
     pub(crate) fn target(&self, id: OpId) -> Option<(Target, &Op)> {
         let in_flight = self.ops.get(id.index as usize)?;
@@ -217,6 +229,7 @@ mod tests {
             socket: 1,
             data,
             more: false,
+            stalled: false,
         }
     }
 
@@ -252,6 +265,18 @@ mod tests {
         assert!(!table.is_cancelled(id));
         table.cancel(id);
         assert!(table.is_cancelled(id) && table.starve(id).is_none());
+    }
+
+    #[test]
+    fn a_send_stalls_once_and_not_when_it_was_cancelled() {
+        let mut table = OpTable::new();
+        let (id, _) = table.insert(Target::Sender(1), send(Buf::new()));
+        assert_eq!((table.stall(id), table.stall(id)), (true, false));
+        let (id, _) = table.insert(Target::Sender(1), send(Buf::new()));
+        table.cancel(id);
+        assert!(!table.stall(id));
+        let (id, _) = table.insert(Target::Receiver(1), Op::Receive { socket: 1 });
+        assert!(!table.stall(id));
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(super) fn enter(shard: &Shard, wait: Wait) {
         return shard.io.borrow_mut().driver.enter(Wait::No);
     }
     let wait = park(shard, wait);
-    shard.io.borrow_mut().driver.enter(wait);
+    let now = shard.clock.now();
+    shard.io.borrow_mut().driver.enter_at(now, wait);
     shard.outside.bell.unpark();
 }
 

@@ -114,8 +114,10 @@ impl Trial {
             socket: socket.number(),
             data,
             more: false,
+            stalled: false,
         };
         self.driver.push(target, send);
+        self.driver.await_sends();
         match self.await_completion(target)? {
             Outcome::Sent { .. } => Ok(()),
             other => Err(odd(&other)),

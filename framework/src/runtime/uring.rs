@@ -3,6 +3,13 @@
 //! What must hold: every completion is looked at for `F_MORE`, successful or not; a provided
 //! buffer goes back within the reaping that took it; memory that the kernel may write is freed
 //! only after the last completion, or never.
+//!
+//! A send is *quiet* as long as its socket takes everything at once, as it nearly always does: it
+//! is told not to wait (`MSG_DONTWAIT`), to call less than everything a failure (`MSG_WAITALL`),
+//! and to complete only if it fails (`SKIP_SUCCESS`). The kernel carries it out within the enter
+//! that takes it, so one of which there is no completion by then has sent all its data. No
+//! completion is written or reaped for it, and none ends a wait that has just begun: that would be
+//! half of all turns.
 #![expect(
     unsafe_code,
     reason = "submissions name memory by address; the op table owns it"
@@ -11,8 +18,9 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::alarm::{Alarm, Needs};
 use super::doorbell::Doorbell;
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use super::uring_options::{Feature, UringFeatures, UringOptions, UringSizes};
@@ -21,7 +29,7 @@ use crate::sys::buf_ring::BufRing;
 use crate::sys::event;
 use crate::sys::file::FileOp;
 use crate::sys::limit;
-use crate::sys::probe::Probe;
+use crate::sys::probe::{Probe, QUIET};
 use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Setup, Wait, number, opcode, types};
 
 /// The doorbell rang, by a message from another ring.
@@ -31,6 +39,8 @@ const BELL_EVENT: u64 = u64::MAX - 1;
 /// The upper half of a message's own completion, which comes only if it failed; in the lower half
 /// is the eventfd that rings the same doorbell.
 const BELL_FAILED: u64 = u32::MAX as u64;
+/// The alarm has rung.
+const ALARM: u64 = u64::MAX - 3;
 /// Nobody waits for this completion.
 const IGNORED: u64 = u64::MAX - 2;
 
@@ -43,7 +53,7 @@ const QUIESCE_TRIES: usize = 20;
 const QUIESCE_STEP: Duration = Duration::from_millis(50);
 
 /// The only operations that the ring takes. Whoever adds one to `entry` adds it here.
-const OPERATIONS: [u8; 10] = [
+const OPERATIONS: [u8; 12] = [
     opcode::AcceptMulti::CODE,
     opcode::RecvMulti::CODE,
     opcode::Send::CODE,
@@ -52,6 +62,9 @@ const OPERATIONS: [u8; 10] = [
     opcode::Close::CODE,
     opcode::AsyncCancel::CODE,
     opcode::MsgRingData::CODE,
+    // The alarm.
+    opcode::Timeout::CODE,
+    opcode::TimeoutUpdate::CODE,
     // The doorbell's eventfd, and files.
     opcode::Read::CODE,
     opcode::OpenAt2::CODE,
@@ -65,6 +78,11 @@ pub(crate) struct Uring {
     ring: Ring,
     buffers: ManuallyDrop<BufRing>,
     ops: ManuallyDrop<OpTable>,
+    quiet: Quiet,
+    /// None where another thread begins what was pushed, whenever that may be.
+    alarm: Option<Alarm>,
+    /// What the alarm was set to last: the kernel reads it when it begins the submission.
+    alarm_timeout: ManuallyDrop<Box<types::Timespec>>,
     /// Receives that found no provided buffer, and how often; they start again when buffers are
     /// back.
     starved: Vec<(OpId, u8)>,
@@ -78,6 +96,17 @@ pub(crate) struct Uring {
     features: UringFeatures,
     buffer_len: usize,
     counters: Counters,
+}
+
+/// The sends that complete only if they fail.
+#[derive(Default)]
+struct Quiet {
+    /// Those that were pushed since the last reaping.
+    sends: Vec<OpId>,
+    /// Somebody waits for one of them.
+    awaited: bool,
+    /// Whether an enter carries them out, and tells of failures.
+    possible: bool,
 }
 
 /// What a driver counts.
@@ -121,10 +150,17 @@ impl Uring {
             Feature::Napi => ring.poll_device(),
             Feature::Sqpoll => true,
         });
+        let begins_at_once = !features.has(Feature::Sqpoll);
         let mut driver = Uring {
             ring,
             buffers: ManuallyDrop::new(buffers),
             ops: ManuallyDrop::new(OpTable::new()),
+            quiet: Quiet {
+                possible: begins_at_once && probe.quiet_sends,
+                ..Quiet::default()
+            },
+            alarm: begins_at_once.then(Alarm::default),
+            alarm_timeout: ManuallyDrop::default(),
             starved: Vec::new(),
             rooms: ManuallyDrop::new(Vec::new()),
             bell_count: ManuallyDrop::new(Box::new([0; 8])),
@@ -174,7 +210,13 @@ impl Uring {
     #[inline]
     pub(crate) fn push(&mut self, target: Target, op: Op) -> OpId {
         let (id, op) = self.ops.insert(target, op);
-        let entry = entry(op).user_data(id.to_bits());
+        let mut entry = entry(op).user_data(id.to_bits());
+        if self.quiet.possible
+            && let Op::Send { stalled: false, .. } = op
+        {
+            entry = entry.flags(Flags::SKIP_SUCCESS);
+            self.quiet.sends.push(id);
+        }
         // SAFETY: what the entry names is owned by `op`, which the table keeps until the last
         // completion, in place: a `Buf`'s block, a vector's and what is boxed do not move with it.
         unsafe { self.ring.push(&entry) };
@@ -210,7 +252,50 @@ impl Uring {
     #[inline]
     pub(crate) fn enter(&mut self, wait: Wait) {
         self.counters.enters += 1;
-        self.ring.enter(wait);
+        self.quiet.awaited &= !self.quiet.sends.is_empty();
+        self.ring
+            .enter(if self.quiet.awaited { Wait::No } else { wait });
+    }
+
+    /// As [`enter`](Uring::enter), at a moment of the shard's clock: a long wait relies on the
+    /// alarm.
+    #[inline]
+    pub(crate) fn enter_at(&mut self, now: Instant, wait: Wait) {
+        let wait = match (wait, &mut self.alarm) {
+            (Wait::AtMost(timeout), Some(alarm)) => match alarm.plan(now, timeout) {
+                Needs::Timeout => wait,
+                Needs::Nothing => Wait::Forever,
+                needs => {
+                    self.set_alarm(timeout, needs == Needs::EarlierAlarm);
+                    Wait::Forever
+                }
+            },
+            _ => wait,
+        };
+        self.enter(wait);
+    }
+
+    #[cold]
+    fn set_alarm(&mut self, timeout: Duration, is_set: bool) {
+        **self.alarm_timeout = types::Timespec::from(timeout);
+        let timeout = &raw const **self.alarm_timeout;
+        let entry = if is_set {
+            // If it has rung meanwhile this fails, and whoever reaps that sets it again.
+            opcode::TimeoutUpdate::new(ALARM, timeout)
+                .build()
+                .user_data(IGNORED)
+                .flags(Flags::SKIP_SUCCESS)
+        } else {
+            opcode::Timeout::new(timeout).build().user_data(ALARM)
+        };
+        // SAFETY: the memory is freed only when nothing is in flight.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    /// Has the next enter not wait if there are quiet sends: somebody wants to know of one.
+    #[inline]
+    pub(crate) fn await_sends(&mut self) {
+        self.quiet.awaited = true;
     }
 
     /// Takes all completions out and hands each to `sink`. Received bytes are copied into `pool`
@@ -221,6 +306,7 @@ impl Uring {
             match raw.user_data {
                 BELL_MESSAGE | IGNORED => {}
                 BELL_EVENT => self.bell_armed = false,
+                ALARM => self.alarm.iter_mut().for_each(Alarm::has_rung),
                 bits if bits >> 32 == BELL_FAILED => event::notify(bits),
                 bits => {
                     let completion = self.complete(OpId::from_bits(bits), raw, pool);
@@ -231,11 +317,36 @@ impl Uring {
             }
         }
         self.buffers.publish();
+        if !self.quiet.sends.is_empty() && self.ring.has_begun_all() {
+            self.settle_quiet(sink);
+        }
         if !self.starved.is_empty() {
             self.feed_starved();
         }
         if !self.bell_armed {
             self.listen_to(bell);
+        }
+    }
+
+    /// Completes the sends of which the kernel has told no failure.
+    #[inline]
+    fn settle_quiet(&mut self, mut sink: impl FnMut(Completion)) {
+        self.quiet.awaited = false;
+        for id in self.quiet.sends.drain(..) {
+            // One that has failed is gone, or waits for room.
+            if let Some((
+                target,
+                Op::Send {
+                    stalled: false,
+                    data,
+                    ..
+                },
+            )) = self.ops.target(id)
+            {
+                let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let ended = self.ops.remove(id);
+                sink(sent(target, ended, len));
+            }
         }
     }
 
@@ -252,11 +363,12 @@ impl Uring {
         }
     }
 
-    /// Starts a multishot operation again that has ended without having been asked to.
+    /// Starts an operation again that has ended without having been asked to.
     fn restart(&mut self, id: OpId) {
         let op = self.ops.op(id).expect("it has not ended for its owner");
         let entry = entry(op).user_data(id.to_bits());
-        // SAFETY: a receive names no memory but provided buffers.
+        // SAFETY: a receive names no memory but provided buffers, and the data of a send is in the
+        // table until it completes.
         unsafe { self.ring.push(&entry) };
     }
 
@@ -318,6 +430,10 @@ impl Uring {
         {
             self.counters.starved += 1;
             self.starved.push((id, count));
+            return None;
+        }
+        if raw.result == -number::EAGAIN && self.ops.stall(id) {
+            self.restart(id);
             return None;
         }
         let received = raw.buffer().map(|buffer| {
@@ -384,11 +500,14 @@ impl Uring {
             self.ring.enter(Wait::AtMost(QUIESCE_STEP));
             while let Some(raw) = self.ring.completion() {
                 match raw.user_data {
-                    BELL_MESSAGE | IGNORED => {}
+                    BELL_MESSAGE | IGNORED | ALARM => {}
                     BELL_EVENT => self.bell_armed = false,
                     bits if bits >> 32 == BELL_FAILED => {}
                     bits => drop(self.complete(OpId::from_bits(bits), raw, &pool)),
                 }
+            }
+            if self.ring.has_begun_all() {
+                self.settle_quiet(drop);
             }
         }
         false
@@ -405,6 +524,7 @@ impl Drop for Uring {
                 ManuallyDrop::drop(&mut self.rooms);
                 ManuallyDrop::drop(&mut self.buffers);
                 ManuallyDrop::drop(&mut self.bell_count);
+                ManuallyDrop::drop(&mut self.alarm_timeout);
             }
         }
         // Otherwise the memory is leaked: it is never too late for a completion to write to it.
@@ -463,9 +583,16 @@ fn entry(op: &mut Op) -> Entry {
             .flags(number::SOCK_CLOEXEC)
             .build(),
         Op::Receive { socket } => opcode::RecvMulti::new(types::Fd(*socket), RECEIVE_GROUP).build(),
-        Op::Send { socket, data, more } => {
+        Op::Send {
+            socket,
+            data,
+            more,
+            stalled,
+        } => {
             let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let flags = number::MSG_NOSIGNAL | if *more { number::MSG_MORE } else { 0 };
+            let more = if *more { number::MSG_MORE } else { 0 };
+            let at_once = if *stalled { 0 } else { QUIET };
+            let flags = number::MSG_NOSIGNAL | more | at_once;
             opcode::Send::new(types::Fd(*socket), data.as_ptr(), len)
                 .flags(flags)
                 .build()

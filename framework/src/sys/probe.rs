@@ -5,16 +5,23 @@
 )]
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 
 use super::buf_ring::BufRing;
-use super::ring::{Ring, Setup, Wait, opcode, types};
+use super::ring::{Flags, Ring, Setup, Wait, number, opcode, types};
+
+/// How a send is told not to wait, and to call less than everything a failure.
+pub(crate) const QUIET: i32 = number::MSG_DONTWAIT | number::MSG_WAITALL;
 
 /// What a trial on a small ring has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     /// Rings wake each other with `IORING_OP_MSG_RING` (Linux 5.18).
     pub(crate) message_ring: bool,
+    /// A send that is not to wait is over within its enter, and tells if it was short (Linux 6.1).
+    pub(crate) quiet_sends: bool,
 }
 
 impl Probe {
@@ -32,6 +39,7 @@ impl Probe {
         buffers.map_err(|_| io::Error::other("no provided-buffer rings (Linux 5.19)"))?;
         Ok(Probe {
             message_ring: message_ring(&mut ring),
+            quiet_sends: quiet_sends(&mut ring).unwrap_or(false),
         })
     }
 }
@@ -58,6 +66,35 @@ fn message_ring(ring: &mut Ring) -> bool {
     }
 }
 
+/// Sends more than a socket takes, then into the full socket, then what has room, each as
+/// the driver does: there must be a count, a refusal, and nothing.
+#[expect(
+    unsafe_code,
+    reason = "submitting is unsafe; the data outlives the enter that takes it"
+)]
+fn quiet_sends(ring: &mut Ring) -> io::Result<bool> {
+    let (ours, mut peer) = UnixStream::pair()?;
+    socket2::SockRef::from(&ours).set_send_buffer_size(4096)?;
+    let data = vec![0; 1 << 16];
+    let mut send = |len: u32| {
+        let entry = opcode::Send::new(types::Fd(ours.as_raw_fd()), data.as_ptr(), len)
+            .flags(number::MSG_NOSIGNAL | QUIET)
+            .build()
+            .flags(Flags::SKIP_SUCCESS);
+        // SAFETY: `data` outlives all operations: none waits, and each is taken by the enter below.
+        unsafe { ring.push(&entry) };
+        ring.enter(Wait::No);
+        ring.completion().map(|completion| completion.result)
+    };
+    let (short, full) = (send(1 << 16), send(1));
+    let taken = short.and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
+    if !(1..data.len()).contains(&taken) || full != Some(-number::EAGAIN) {
+        return Ok(false);
+    }
+    peer.read_exact(&mut vec![0; taken])?;
+    Ok(send(1).is_none() && peer.read(&mut [0; 2])? == 1)
+}
+
 impl fmt::Display for Probe {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bell = if self.message_ring {
@@ -67,7 +104,12 @@ impl fmt::Display for Probe {
         };
         write!(
             out,
-            "single issuer, deferred task run, provided buffers, doorbell by {bell}"
+            "single issuer, deferred task run, provided buffers, {}doorbell by {bell}",
+            if self.quiet_sends {
+                "quiet sends, "
+            } else {
+                ""
+            }
         )
     }
 }
@@ -80,5 +122,6 @@ mod tests {
     fn this_kernel_is_probed_without_an_error() {
         let probe = Probe::run().unwrap();
         assert!(probe.to_string().contains("doorbell"), "{probe}");
+        assert!(probe.quiet_sends, "since Linux 6.1: {probe}");
     }
 }

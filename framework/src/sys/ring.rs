@@ -17,7 +17,7 @@ pub(crate) use io_uring::{opcode, squeue::Entry, squeue::Flags, types};
 /// The kernel's numbers that submissions and completions carry.
 pub(crate) mod number {
     pub(crate) use libc::{EAGAIN, ECANCELED, ENOBUFS, SHUT_WR, SOCK_CLOEXEC};
-    pub(crate) use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL};
+    pub(crate) use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_WAITALL};
 }
 
 /// The smallest ring worth having; below it the memory limit is reported instead.
@@ -370,6 +370,14 @@ impl Ring {
             }
             _ => panic!("io_uring_enter failed: {error}"),
         }
+    }
+
+    /// Whether the kernel has begun everything that was pushed, and no completion is hidden from
+    /// [`completion`](Ring::completion) for want of room.
+    #[inline]
+    pub(crate) fn has_begun_all(&mut self) -> bool {
+        let submissions = self.queues.submission();
+        submissions.is_empty() && !submissions.cq_overflow() && self.waiting.is_empty()
     }
 
     /// Takes the oldest completion out of the queue.

@@ -76,6 +76,7 @@ impl Bench {
             socket: socket.as_raw_fd(),
             data,
             more: false,
+            stalled: false,
         };
         self.driver.push(Target::Sender(1), send)
     }

@@ -4,10 +4,13 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::super::clock::Clock;
 use super::super::doorbell::Doorbell;
 use super::super::driver::{Driver, Wait};
 use super::super::epoll::Epoll;
@@ -417,5 +420,169 @@ fn a_connection_that_brings_much_lets_others_have_their_turn() {
     assert!(before <= most, "{before} bytes of the other came first");
     bench.io.close(bulk);
     bench.io.close(small);
+    bench.quiesce();
+}
+
+/// Turns until bytes have come, and says how often the kernel was entered for them.
+fn enters_until_received(bench: &mut Bench, key: SocketKey) -> u64 {
+    let before = bench.io.driver.counters().enters;
+    let received = bench.wait(|io, context| io.poll_receive(key, context));
+    assert_eq!(&received.unwrap().unwrap()[..], b"ask");
+    bench.io.driver.counters().enters - before
+}
+
+#[test]
+fn a_send_that_goes_at_once_does_not_end_the_wait_that_begins_with_it() {
+    let mut bench = Bench::new(SMALL);
+    let (descriptor, mut peer) = connected();
+    let key = bench.io.open(descriptor);
+    let asker = thread::spawn(move || {
+        for _ in 0..100 {
+            peer.write_all(b"ask").unwrap();
+            peer.read_exact(&mut [0; 6]).unwrap();
+        }
+        peer
+    });
+    enters_until_received(&mut bench, key);
+    let mut enters = 0;
+    for _ in 1..100 {
+        bench
+            .io
+            .queue(key, &bench.pool, Buf::from(b"answer".to_vec()));
+        enters += enters_until_received(&mut bench, key);
+    }
+    bench
+        .io
+        .queue(key, &bench.pool, Buf::from(b"answer".to_vec()));
+    bench.turn();
+    drop(asker.join().unwrap());
+    if bench.io.driver.name() == "uring" {
+        // One each, and a few that a signal or the pace of the peer has ended.
+        assert!(enters < 150, "{enters} enters for 99 questions");
+    }
+    bench.io.close(key);
+    bench.quiesce();
+}
+
+#[test]
+fn whoever_waits_for_a_send_needs_no_other_completion_to_hear_of_it() {
+    let context = Context::from_waker(Waker::noop());
+    let ways: [fn(&mut Bench, SocketKey, &Context<'_>); 4] = [
+        |bench, key, context| assert!(bench.io.poll_unsent(key, 0, context).is_pending()),
+        |bench, key, _| {
+            bench
+                .io
+                .queue(key, &bench.pool, Buf::from(b"more".to_vec()));
+        },
+        |bench, key, _| bench.io.shutdown(key),
+        |bench, key, _| bench.io.close(key),
+    ];
+    for (number, wait_for_it) in ways.into_iter().enumerate() {
+        let mut bench = Bench::new(SMALL);
+        let (descriptor, peer) = connected();
+        let key = bench.io.open(descriptor);
+        bench
+            .io
+            .queue(key, &bench.pool, Buf::from(b"answer".to_vec()));
+        wait_for_it(&mut bench, key, &context);
+        let start = Clock::monotonic();
+        bench.io.driver.enter(Wait::AtMost(READ_TIMEOUT));
+        assert!(start.elapsed() < READ_TIMEOUT, "way {number} was not told");
+        if number < 3 {
+            bench.io.close(key);
+        }
+        bench.quiesce();
+        drop(peer);
+    }
+}
+
+#[test]
+fn sends_into_full_sockets_wait_for_room_and_lose_nothing() {
+    // So many that the completions, each a failure, do not fit into their queue.
+    let mut bench = Bench::new(SMALL);
+    let mut sockets = Vec::new();
+    for _ in 0..300 {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        socket2::SockRef::from(&ours)
+            .set_send_buffer_size(4096)
+            .unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut filled = 0;
+        while let Ok(len) = (&ours).write(&[b'x'; 512]) {
+            filled += len;
+        }
+        ours.set_nonblocking(false).unwrap();
+        let key = bench.io.open(OwnedFd::from(ours));
+        sockets.push((key, peer, filled));
+    }
+    for (key, ..) in &sockets {
+        let answer = Buf::from(b"answer".to_vec());
+        bench.io.queue(*key, &bench.pool, answer);
+    }
+    bench.turn();
+    bench.turn();
+    for (key, mut peer, filled) in sockets {
+        assert_eq!(bench.io.unsent_len(key), 6, "there was no room for it");
+        peer.read_exact(&mut vec![0; filled]).unwrap();
+        bench
+            .wait(|io, context| io.poll_unsent(key, 0, context))
+            .unwrap();
+        bench.io.close(key);
+        bench.turn();
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"answer");
+    }
+    bench.quiesce();
+}
+
+#[test]
+fn failed_sends_that_overflow_the_completion_queue_are_told_all_the_same() {
+    let mut bench = Bench::new(SMALL);
+    let keys: Vec<_> = (0..300)
+        .map(|_| bench.io.open(OwnedFd::from(UnixStream::pair().unwrap().0)))
+        .collect();
+    for key in &keys {
+        let answer = Buf::from(b"answer".to_vec());
+        bench.io.queue(*key, &bench.pool, answer);
+    }
+    for key in keys {
+        let sent = bench.wait(|io, context| io.poll_unsent(key, 0, context));
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        bench.io.close(key);
+    }
+    bench.quiesce();
+}
+
+#[test]
+fn every_long_wait_ends_in_time() {
+    let mut bench = Bench::new(SMALL);
+    let (done, watch) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let bell = &bench.bell;
+        scope.spawn(move || {
+            // Who waits for ever is to fail, not to hang.
+            if watch.recv_timeout(READ_TIMEOUT).is_err() {
+                bell.ring_by_event();
+            }
+        });
+        let start = Clock::monotonic();
+        // The first is cut short. For the second the alarm is brought forward, for the third it has
+        // rung and is set again.
+        bell.ring_by_event();
+        for (longest, until) in [(60_000, 0), (20, 20), (20, 40)] {
+            let (longest, until) = (Duration::from_millis(longest), Duration::from_millis(until));
+            loop {
+                let now = Clock::monotonic();
+                bench.io.driver.enter_at(now, Wait::AtMost(longest));
+                bench.io.driver.reap(bell, &bench.pool, |_| {});
+                if start.elapsed() >= until {
+                    break;
+                }
+            }
+        }
+        assert!(start.elapsed() < READ_TIMEOUT, "a wait did not end");
+        done.send(()).unwrap();
+    });
     bench.quiesce();
 }
