@@ -14,17 +14,25 @@ EVENT = '{"userId":"user_{rand:0:74999}","value":{rand:0:999}.5}'
 GRACE = 30  # seconds
 
 
-def on_cpu(command, cpu, seconds):
-    """Runs a generator on one CPU and returns how it ended."""
+def on_cpu(command, cpu, seconds, started=None):
+    """Runs a generator on one CPU and returns how it ended; tells `started` its process."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) as process:
+            try:
+                if started:
+                    started(process)
+                out, err = process.communicate(timeout=seconds + GRACE)
+            except BaseException:
+                process.kill()
+                raise
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failure(f"{command[0]}: {error}") from error
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def loadgen(program, port, path, seconds, cpu, connections=64, depth=1, per_connection=None,
-            rate=None):
+            rate=None, started=None):
     """A run of loadgen: an open loop with random arrivals if there is a rate."""
     with tempfile.TemporaryDirectory() as place:
         file = pathlib.Path(place, "result.json")
@@ -38,7 +46,8 @@ def loadgen(program, port, path, seconds, cpu, connections=64, depth=1, per_conn
             command += ["-r", str(per_connection)]
         if rate:
             command += ["-R", str(rate), "--arrival", "poisson"]
-        ended = on_cpu(command + [f"http://127.0.0.1:{port}{path}"], cpu, seconds)
+        ended = on_cpu(command + [f"http://127.0.0.1:{port}{path}"], cpu, seconds,
+                       started)
         if ended.returncode != 0:
             raise Failure(f"loadgen ended with {ended.returncode}: {last_line(ended)}")
         return of_loadgen(json.loads(file.read_text()))
@@ -61,7 +70,7 @@ WRONG = ("status_unexpected", "header_mismatch", "body_mismatch", "protocol", "t
          "connect_failed")
 
 
-def wrk(port, path, seconds, cpu, connections=64, depth=1):
+def wrk(port, path, seconds, cpu, connections=64, depth=1, started=None):
     """A run of wrk, which has no p99.9 and a closed loop only."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency"]
     url, event = f"http://127.0.0.1:{port}{path}", path == "/event"
@@ -69,7 +78,7 @@ def wrk(port, path, seconds, cpu, connections=64, depth=1):
         command += ["-s", str(LUA), url, "--", str(depth)] + ["event"] * event
     else:
         command.append(url)
-    ended = on_cpu(command, cpu, seconds)
+    ended = on_cpu(command, cpu, seconds, started)
     if ended.returncode != 0:
         raise Failure(f"wrk ended with {ended.returncode}: {last_line(ended)}")
     return of_wrk(ended.stdout)
