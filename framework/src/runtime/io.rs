@@ -173,8 +173,11 @@ impl Io {
 
     /// Sends FIN behind what is queued; whatever is queued later is dropped.
     pub(crate) fn shutdown(&mut self, key: SocketKey) {
-        self.sockets[key.index()].shutdown_wanted = true;
-        self.driver.await_sends();
+        let socket = &mut self.sockets[key.index()];
+        socket.shutdown_wanted = true;
+        if let Outgoing::Sending(_) = socket.outgoing {
+            self.driver.await_sends();
+        }
         self.start_sending(key);
     }
 
@@ -386,7 +389,9 @@ impl Io {
         for id in [socket.receiving, sending].into_iter().flatten() {
             self.driver.cancel(id);
         }
-        self.driver.await_sends();
+        if sending.is_some() {
+            self.driver.await_sends();
+        }
         self.release_when_done(key);
     }
 

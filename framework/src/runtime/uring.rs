@@ -21,6 +21,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::alarm::{Alarm, Needs};
+use super::clock::Clock;
 use super::doorbell::Doorbell;
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use super::uring_options::{Feature, UringFeatures, UringOptions, UringSizes};
@@ -48,6 +49,9 @@ const IGNORED: u64 = u64::MAX - 2;
 const RECEIVE_GROUP: u16 = 0;
 /// How long a wait goes on for more than a few completions, in microseconds.
 const MIN_WAIT: u32 = 50;
+/// The longest quiet send. The kernel takes at most `INT_MAX` bytes, less a page, in one call, and
+/// would call those everything.
+const QUIET_MAX: usize = 1 << 30;
 /// How long the driver waits for cancelled operations when it ends, in all.
 const QUIESCE_TRIES: usize = 20;
 const QUIESCE_STEP: Duration = Duration::from_millis(50);
@@ -79,7 +83,8 @@ pub(crate) struct Uring {
     buffers: ManuallyDrop<BufRing>,
     ops: ManuallyDrop<OpTable>,
     quiet: Quiet,
-    /// None where another thread begins what was pushed, whenever that may be.
+    /// None where another thread begins what was pushed, whenever that may be, and where the kernel
+    /// refuses it.
     alarm: Option<Alarm>,
     /// What the alarm was set to last: the kernel reads it when it begins the submission.
     alarm_timeout: ManuallyDrop<Box<types::Timespec>>,
@@ -210,10 +215,9 @@ impl Uring {
     #[inline]
     pub(crate) fn push(&mut self, target: Target, op: Op) -> OpId {
         let (id, op) = self.ops.insert(target, op);
-        let mut entry = entry(op).user_data(id.to_bits());
-        if self.quiet.possible
-            && let Op::Send { stalled: false, .. } = op
-        {
+        let quiet = self.quiet.possible && may_be_quiet(op);
+        let mut entry = entry(op, quiet).user_data(id.to_bits());
+        if quiet {
             entry = entry.flags(Flags::SKIP_SUCCESS);
             self.quiet.sends.push(id);
         }
@@ -266,7 +270,7 @@ impl Uring {
                 Needs::Timeout => wait,
                 Needs::Nothing => Wait::Forever,
                 needs => {
-                    self.set_alarm(timeout, needs == Needs::EarlierAlarm);
+                    self.set_alarm(now + timeout, needs == Needs::EarlierAlarm);
                     Wait::Forever
                 }
             },
@@ -276,7 +280,9 @@ impl Uring {
     }
 
     #[cold]
-    fn set_alarm(&mut self, timeout: Duration, is_set: bool) {
+    fn set_alarm(&mut self, due: Instant, is_set: bool) {
+        // The turn has taken its time since the shard's clock was read.
+        let timeout = due.saturating_duration_since(Clock::monotonic());
         **self.alarm_timeout = types::Timespec::from(timeout);
         let timeout = &raw const **self.alarm_timeout;
         let entry = if is_set {
@@ -292,6 +298,16 @@ impl Uring {
         unsafe { self.ring.push(&entry) };
     }
 
+    #[cold]
+    fn alarm_rang(&mut self, result: i32) {
+        if result == -number::ETIME {
+            self.alarm.iter_mut().for_each(Alarm::has_rung);
+        } else {
+            // It cannot be set, and would be again and again.
+            self.alarm = None;
+        }
+    }
+
     /// Has the next enter not wait if there are quiet sends: somebody wants to know of one.
     #[inline]
     pub(crate) fn await_sends(&mut self) {
@@ -302,11 +318,13 @@ impl Uring {
     /// blocks, so that provided buffers never leave the kernel for longer than this call.
     #[inline]
     pub(crate) fn reap(&mut self, bell: &Doorbell, pool: &Pool, mut sink: impl FnMut(Completion)) {
+        // Asked first: what is started again below is not begun before the next enter.
+        let begun = self.ring.has_begun_all();
         while let Some(raw) = self.ring.completion() {
             match raw.user_data {
                 BELL_MESSAGE | IGNORED => {}
                 BELL_EVENT => self.bell_armed = false,
-                ALARM => self.alarm.iter_mut().for_each(Alarm::has_rung),
+                ALARM => self.alarm_rang(raw.result),
                 bits if bits >> 32 == BELL_FAILED => event::notify(bits),
                 bits => {
                     let completion = self.complete(OpId::from_bits(bits), raw, pool);
@@ -317,7 +335,7 @@ impl Uring {
             }
         }
         self.buffers.publish();
-        if !self.quiet.sends.is_empty() && self.ring.has_begun_all() {
+        if begun && !self.quiet.sends.is_empty() {
             self.settle_quiet(sink);
         }
         if !self.starved.is_empty() {
@@ -366,7 +384,7 @@ impl Uring {
     /// Starts an operation again that has ended without having been asked to.
     fn restart(&mut self, id: OpId) {
         let op = self.ops.op(id).expect("it has not ended for its owner");
-        let entry = entry(op).user_data(id.to_bits());
+        let entry = entry(op, false).user_data(id.to_bits());
         // SAFETY: a receive names no memory but provided buffers, and the data of a send is in the
         // table until it completes.
         unsafe { self.ring.push(&entry) };
@@ -432,7 +450,9 @@ impl Uring {
             self.starved.push((id, count));
             return None;
         }
-        if raw.result == -number::EAGAIN && self.ops.stall(id) {
+        // Encrypted by the kernel (`tls(7)`), a socket does not know `MSG_WAITALL`.
+        let refused = [-number::EAGAIN, -number::EOPNOTSUPP].contains(&raw.result);
+        if refused && self.ops.stall(id) {
             self.restart(id);
             return None;
         }
@@ -498,6 +518,7 @@ impl Uring {
                 return true;
             }
             self.ring.enter(Wait::AtMost(QUIESCE_STEP));
+            let begun = self.ring.has_begun_all();
             while let Some(raw) = self.ring.completion() {
                 match raw.user_data {
                     BELL_MESSAGE | IGNORED | ALARM => {}
@@ -506,7 +527,7 @@ impl Uring {
                     bits => drop(self.complete(OpId::from_bits(bits), raw, &pool)),
                 }
             }
-            if self.ring.has_begun_all() {
+            if begun {
                 self.settle_quiet(drop);
             }
         }
@@ -575,9 +596,17 @@ fn file_done(target: Target, ended: Option<(Target, Op)>, result: i32) -> Comple
     }
 }
 
-/// The submission for an operation.
+/// Whether an operation is a send that the kernel can carry out at once and in one piece.
+fn may_be_quiet(op: &Op) -> bool {
+    match op {
+        Op::Send { stalled, data, .. } => !stalled && data.len() <= QUIET_MAX,
+        _ => false,
+    }
+}
+
+/// The submission for an operation; a `quiet` send tells if it is short, and nothing else.
 #[inline]
-fn entry(op: &mut Op) -> Entry {
+fn entry(op: &mut Op, quiet: bool) -> Entry {
     match op {
         Op::Accept { listener } => opcode::AcceptMulti::new(types::Fd(*listener))
             .flags(number::SOCK_CLOEXEC)
@@ -587,11 +616,11 @@ fn entry(op: &mut Op) -> Entry {
             socket,
             data,
             more,
-            stalled,
+            stalled: _,
         } => {
             let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = if *more { number::MSG_MORE } else { 0 };
-            let at_once = if *stalled { 0 } else { QUIET };
+            let at_once = if quiet { QUIET } else { 0 };
             let flags = number::MSG_NOSIGNAL | more | at_once;
             opcode::Send::new(types::Fd(*socket), data.as_ptr(), len)
                 .flags(flags)

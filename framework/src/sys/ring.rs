@@ -16,7 +16,7 @@ pub(crate) use io_uring::{opcode, squeue::Entry, squeue::Flags, types};
 
 /// The kernel's numbers that submissions and completions carry.
 pub(crate) mod number {
-    pub(crate) use libc::{EAGAIN, ECANCELED, ENOBUFS, SHUT_WR, SOCK_CLOEXEC};
+    pub(crate) use libc::{EAGAIN, ECANCELED, ENOBUFS, EOPNOTSUPP, ETIME, SHUT_WR, SOCK_CLOEXEC};
     pub(crate) use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_WAITALL};
 }
 
@@ -30,6 +30,8 @@ const SUBMITTER_IDLE: u32 = 100;
 /// How long a wait polls the device for packets (`IORING_REGISTER_NAPI`), in microseconds.
 const NAPI_POLL: u32 = 50;
 
+/// As good as for ever.
+const FAR: Duration = Duration::from_hours(1);
 /// Completions that end a wait at once where waits are batched.
 const BATCH: u32 = 32;
 
@@ -309,6 +311,11 @@ impl Ring {
             (_, None) => 1,
             (_, Some(_)) => BATCH,
         };
+        // Without a timeout of its own a batched wait would end with the batch's, come what may.
+        let wait = match wait {
+            Wait::Forever if self.min_wait.is_some() => Wait::AtMost(FAR),
+            _ => wait,
+        };
         let result = match wait {
             Wait::No | Wait::Forever => self.system_call(completions, &arguments),
             Wait::AtMost(timeout) => {
@@ -362,20 +369,26 @@ impl Ring {
             // EINTR: a signal. ETIME: the timeout. EBUSY: completions overflowed, reap first.
             // EAGAIN: no memory for a request just now; the submission stays queued.
             Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => {}
-            // The state of some operation is unknown from here on: no memory may be freed any more
-            // and no answer given, so there is nothing to go on with.
-            Some(libc::EBADR) => {
-                eprintln!("the kernel had no memory for a completion and lost it; aborting");
-                std::process::abort();
-            }
+            Some(libc::EBADR) => Ring::give_up(),
             _ => panic!("io_uring_enter failed: {error}"),
         }
+    }
+
+    /// The state of some operation is unknown from here on: no memory may be freed any more and no
+    /// answer given, so there is nothing to go on with.
+    #[cold]
+    fn give_up() -> ! {
+        eprintln!("the kernel had no memory for a completion and lost it; aborting");
+        std::process::abort();
     }
 
     /// Whether the kernel has begun everything that was pushed, and no completion is hidden from
     /// [`completion`](Ring::completion) for want of room.
     #[inline]
     pub(crate) fn has_begun_all(&mut self) -> bool {
+        if self.queues.completion().overflow() > 0 {
+            Ring::give_up();
+        }
         let submissions = self.queues.submission();
         submissions.is_empty() && !submissions.cq_overflow() && self.waiting.is_empty()
     }

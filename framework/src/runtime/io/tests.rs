@@ -45,10 +45,14 @@ const SMALL: UringSizes = UringSizes {
 
 impl Bench {
     fn new(sizes: UringSizes) -> Bench {
+        Bench::with(sizes, "restrict")
+    }
+
+    fn with(sizes: UringSizes, features: &str) -> Bench {
         let bell = Doorbell::new().unwrap();
         let options = UringOptions {
             sizes,
-            ..UringOptions::default()
+            features: features.parse().unwrap(),
         };
         let driver = match std::env::var("SUNSTAR_DRIVER").as_deref() {
             Ok("epoll") => Driver::Epoll(Epoll::new(&bell).unwrap()),
@@ -496,43 +500,72 @@ fn whoever_waits_for_a_send_needs_no_other_completion_to_hear_of_it() {
     }
 }
 
+/// A socket with little room and none left, its peer, and how many bytes are on their way.
+fn full() -> (OwnedFd, UnixStream, usize) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    let socket = socket2::SockRef::from(&ours);
+    socket.set_send_buffer_size(4096).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut filled = 0;
+    while let Ok(len) = (&ours).write(&[b'x'; 512]) {
+        filled += len;
+    }
+    ours.set_nonblocking(false).unwrap();
+    peer.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+    (ours.into(), peer, filled)
+}
+
 #[test]
 fn sends_into_full_sockets_wait_for_room_and_lose_nothing() {
-    // So many that the completions, each a failure, do not fit into their queue.
-    let mut bench = Bench::new(SMALL);
-    let mut sockets = Vec::new();
-    for _ in 0..300 {
-        let (ours, peer) = UnixStream::pair().unwrap();
-        socket2::SockRef::from(&ours)
-            .set_send_buffer_size(4096)
-            .unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let mut filled = 0;
-        while let Ok(len) = (&ours).write(&[b'x'; 512]) {
-            filled += len;
+    // Without quiet sends, and with so many that their completions, each a failure, do not fit into
+    // the queue.
+    for features in ["sqpoll", "restrict"] {
+        let mut bench = Bench::with(SMALL, features);
+        let sockets: Vec<_> = (0..300)
+            .map(|_| {
+                let (ours, peer, filled) = full();
+                (bench.io.open(ours), peer, filled)
+            })
+            .collect();
+        for (key, ..) in &sockets {
+            let answer = Buf::from(b"answer".to_vec());
+            bench.io.queue(*key, &bench.pool, answer);
         }
-        ours.set_nonblocking(false).unwrap();
-        let key = bench.io.open(OwnedFd::from(ours));
-        sockets.push((key, peer, filled));
-    }
-    for (key, ..) in &sockets {
-        let answer = Buf::from(b"answer".to_vec());
-        bench.io.queue(*key, &bench.pool, answer);
-    }
-    bench.turn();
-    bench.turn();
-    for (key, mut peer, filled) in sockets {
-        assert_eq!(bench.io.unsent_len(key), 6, "there was no room for it");
-        peer.read_exact(&mut vec![0; filled]).unwrap();
-        bench
-            .wait(|io, context| io.poll_unsent(key, 0, context))
-            .unwrap();
-        bench.io.close(key);
         bench.turn();
-        let mut rest = Vec::new();
-        peer.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"answer");
+        bench.turn();
+        for (key, mut peer, filled) in sockets {
+            assert_eq!(bench.io.unsent_len(key), 6, "there was no room for it");
+            peer.read_exact(&mut vec![0; filled]).unwrap();
+            bench
+                .wait(|io, context| io.poll_unsent(key, 0, context))
+                .unwrap();
+            // All of it and nothing else, once.
+            let mut rest = [0; 7];
+            assert_eq!(peer.read(&mut rest).unwrap(), 6);
+            assert_eq!(&rest[..6], b"answer");
+            bench.io.close(key);
+        }
+        bench.quiesce();
     }
+}
+
+#[test]
+fn a_send_without_room_does_not_hold_up_those_beside_it() {
+    let mut bench = Bench::new(SMALL);
+    let (full, _peer, _) = full();
+    let (other, _other_peer) = connected();
+    let (full, other) = (bench.io.open(full), bench.io.open(other));
+    for key in [full, other] {
+        let answer = Buf::from(b"answer".to_vec());
+        bench.io.queue(key, &bench.pool, answer);
+    }
+    let context = Context::from_waker(Waker::noop());
+    assert!(bench.io.poll_unsent(other, 0, &context).is_pending());
+    bench.turn();
+    let unsent = (bench.io.unsent_len(full), bench.io.unsent_len(other));
+    assert_eq!(unsent, (6, 0));
+    bench.io.close(full);
+    bench.io.close(other);
     bench.quiesce();
 }
 
@@ -584,5 +617,38 @@ fn every_long_wait_ends_in_time() {
         assert!(start.elapsed() < READ_TIMEOUT, "a wait did not end");
         done.send(()).unwrap();
     });
+    bench.quiesce();
+}
+
+#[test]
+fn a_wait_counts_from_the_moment_at_which_its_turn_began() {
+    let mut bench = Bench::new(SMALL);
+    if bench.io.driver.name() != "uring" {
+        // Only a ring is told when the turn began.
+        return bench.quiesce();
+    }
+    let now = Clock::monotonic();
+    let began = now.checked_sub(READ_TIMEOUT).unwrap();
+    let due = READ_TIMEOUT + Duration::from_millis(20);
+    while now.elapsed() < Duration::from_millis(20) {
+        bench.io.driver.enter_at(began, Wait::AtMost(due));
+        bench.io.driver.reap(&bench.bell, &bench.pool, |_| {});
+    }
+    assert!(now.elapsed() < READ_TIMEOUT);
+    bench.quiesce();
+}
+
+#[test]
+fn a_batched_wait_that_nothing_ends_goes_on() {
+    let mut bench = Bench::with(SMALL, "min-wait");
+    let now = Clock::monotonic();
+    let long = Duration::from_millis(100);
+    let before = bench.io.driver.counters().enters;
+    while now.elapsed() < long {
+        bench.io.driver.enter_at(now, Wait::AtMost(long));
+        bench.io.driver.reap(&bench.bell, &bench.pool, |_| {});
+    }
+    let enters = bench.io.driver.counters().enters - before;
+    assert!(enters < 10, "{enters} enters: it spins");
     bench.quiesce();
 }
