@@ -258,8 +258,11 @@ fn a_damaged_snapshot_is_named_and_not_overwritten() {
 
 #[test]
 fn whoever_names_what_cannot_be_read_is_not_told_to_move_it_away() {
-    let directory = Place::new("directory");
-    for place in [directory.0.to_str().unwrap(), "/dev/null/figures"] {
+    let place = Place::new("directory");
+    // Its lock lies beside it, and goes with the place.
+    let directory = place.file();
+    fs::create_dir(&directory).unwrap();
+    for place in [directory.as_str(), "/dev/null/figures"] {
         let ended = output(&["--snapshot", place]);
         assert_eq!(ended.status.code(), Some(1));
         let error = String::from_utf8(ended.stderr).unwrap();
