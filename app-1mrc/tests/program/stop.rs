@@ -258,9 +258,9 @@ fn a_damaged_snapshot_is_named_and_not_overwritten() {
 
 #[test]
 fn whoever_names_what_cannot_be_read_is_not_told_to_move_it_away() {
-    let place = Place::new("directory");
-    // Its lock lies beside it, and goes with the place.
-    let directory = place.file();
+    let around = Place::new("directory");
+    // Its lock lies beside it, and goes with what is around.
+    let directory = around.file();
     fs::create_dir(&directory).unwrap();
     for place in [directory.as_str(), "/dev/null/figures"] {
         let ended = output(&["--snapshot", place]);

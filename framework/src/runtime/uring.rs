@@ -319,7 +319,7 @@ impl Uring {
     #[inline]
     pub(crate) fn reap(&mut self, bell: &Doorbell, pool: &Pool, mut sink: impl FnMut(Completion)) {
         // Asked first: what is started again below is not begun before the next enter.
-        let begun = self.ring.has_begun_all();
+        let settles = !self.quiet.sends.is_empty() && self.ring.has_begun_all();
         while let Some(raw) = self.ring.completion() {
             match raw.user_data {
                 BELL_MESSAGE | IGNORED => {}
@@ -335,7 +335,7 @@ impl Uring {
             }
         }
         self.buffers.publish();
-        if begun && !self.quiet.sends.is_empty() {
+        if settles {
             self.settle_quiet(sink);
         }
         if !self.starved.is_empty() {
@@ -361,7 +361,7 @@ impl Uring {
                 },
             )) = self.ops.target(id)
             {
-                let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let len = u32::try_from(data.len()).expect("at most QUIET_MAX");
                 let ended = self.ops.remove(id);
                 sink(sent(target, ended, len));
             }
