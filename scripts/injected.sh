@@ -44,6 +44,10 @@ run() {
     printf '%s %s: %s events exact on %s\n' "$call" "$error" "$events" "$driver"
 }
 
+# A driver that these builds do not have is named, with what would give it.
+! refused=$("$bin/app-1mrc" --listen 127.0.0.1:0 --driver glommio 2>&1) &&
+    grep -q 'build with `--features glommio`' <<<"$refused" || { echo "$refused" >&2; exit 1; }
+
 for error in EPERM ENOSYS ENOMEM; do
     run io_uring_setup "$error" epoll
 done

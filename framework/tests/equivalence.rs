@@ -20,7 +20,7 @@ use std::time::Duration;
 use script::{Script, Step, take_answer};
 use service::{Handled, router};
 use sunstar::Server;
-use sunstar::runtime::{DriverChoice, Placement};
+use sunstar::runtime::Placement;
 use sunstar::server::Config;
 use sunstar::testing::{Peer, Seed, Simulation, sleep};
 
@@ -44,11 +44,10 @@ fn scripts(number: u64) -> (Vec<Script>, Handled) {
     (all, (0..count).map(|_| AtomicU32::new(0)).collect())
 }
 
-fn config(driver: DriverChoice) -> Config {
+fn config(signals: bool) -> Config {
     Config {
         placement: Some(Placement::unpinned(SHARDS)),
-        driver,
-        signals: driver == DriverChoice::Auto,
+        signals,
         ..Config::default()
     }
 }
@@ -97,7 +96,7 @@ fn simulated(number: u64) -> Vec<String> {
         });
     }
     let (served, _) = simulation.run(move || {
-        let server = Server::bind_with(config(DriverChoice::Auto), address)?;
+        let server = Server::bind_with(config(true), address)?;
         server.serve(move |_| router(Arc::clone(&handled)))
     });
     served.expect("a simulated server starts");
@@ -133,10 +132,9 @@ async fn play_simulated(address: SocketAddr, script: &Script) -> io::Result<Tran
     Ok(transcript)
 }
 
-fn real(number: u64, driver: DriverChoice) -> Vec<String> {
+fn real(number: u64) -> Vec<String> {
     let (scripts, handled) = scripts(number);
-    let mut server = Server::bind_with(config(driver), "127.0.0.1:0").expect("a free port");
-    server.config_mut().signals = false;
+    let server = Server::bind_with(config(false), "127.0.0.1:0").expect("a free port");
     let (address, stopper) = (
         server.addresses()[0],
         server.stopper().expect("a descriptor"),
@@ -196,19 +194,10 @@ fn receive(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn driver() -> DriverChoice {
-    match std::env::var("SUNSTAR_DRIVER").as_deref() {
-        Err(_) | Ok("auto") => DriverChoice::Auto,
-        Ok("uring") => DriverChoice::Uring,
-        Ok("epoll") => DriverChoice::Epoll,
-        Ok(other) => panic!("SUNSTAR_DRIVER={other}: auto, uring or epoll"),
-    }
-}
-
 #[test]
 fn the_simulated_driver_and_a_real_one_give_the_same_answers() {
     for number in 0..SEEDS {
-        let (simulated, real) = (simulated(number), real(number, driver()));
+        let (simulated, real) = (simulated(number), real(number));
         assert_eq!(simulated, real, "seed {number}");
         assert!(simulated.iter().all(|transcript| !transcript.is_empty()));
     }
