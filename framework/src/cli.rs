@@ -144,7 +144,7 @@ impl Args {
 /// Says which address could not be read, and what one looks like.
 fn hint(address: &str, error: Error) -> Error {
     if error.is_unresolved() {
-        let message = format!("`{address}`: {error}; write it like 127.0.0.1:8080");
+        let message = format!("`{address}`: {error}; write ADDRESS:PORT, like 127.0.0.1:8080");
         return Error::config(message);
     }
     error
@@ -157,7 +157,9 @@ impl ValueEnum for DriverChoice {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = self.words();
-        Some(PossibleValue::new(name).help(help))
+        // Whoever names it nevertheless is told with which feature to build.
+        let is_hidden = !self.is_built_in();
+        Some(PossibleValue::new(name).help(help).hide(is_hidden))
     }
 }
 
@@ -243,12 +245,20 @@ mod tests {
         assert!(error.contains("write it like 0-3,8"), "{error}");
         let error = parse(&["--driver", "magic"]).err().unwrap();
         assert!(error.contains("auto") && error.contains("uring"), "{error}");
+        let has_glommio = cfg!(feature = "glommio");
+        assert_eq!(error.contains("glommio"), has_glommio, "{error}");
+        assert_eq!(
+            parse(&["--driver", "glommio"]).unwrap().driver,
+            DriverChoice::Glommio
+        );
         let address = parse(&["--listen", "nowhere"])
             .unwrap()
             .server(&[])
             .unwrap_err();
         assert!(
-            address.to_string().contains("write it like 127.0.0.1:8080"),
+            address
+                .to_string()
+                .contains("write ADDRESS:PORT, like 127.0.0.1:8080"),
             "{address}"
         );
     }

@@ -68,10 +68,14 @@ impl Running {
         answer
     }
 
-    /// Sends SIGTERM and tells whether the program ended with 0.
-    fn ends_well(mut self) -> bool {
+    fn terminate(&self) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    }
+
+    /// Sends SIGTERM and tells whether the program ended with 0.
+    fn ends_well(mut self) -> bool {
+        self.terminate();
         self.process.wait().unwrap().success()
     }
 }
@@ -228,7 +232,10 @@ fn wrong_arguments_end_with_one_readable_line() {
     for (arguments, message) in [
         (vec!["--cpuset", "9000"], "is not a CPU list"),
         (vec!["--smp", "0"], "each needs a CPU of its own"),
-        (vec!["--listen", "nonsense"], "write it like 127.0.0.1:8080"),
+        (
+            vec!["--listen", "nonsense"],
+            "write ADDRESS:PORT, like 127.0.0.1:8080",
+        ),
         (
             vec!["--driver", "magic"],
             "possible values: auto, uring, epoll",
@@ -305,6 +312,28 @@ fn a_ring_that_was_asked_for_and_cannot_be_had_is_an_error() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{text}");
     assert!(text.contains("cannot make a ring for shard 0"), "{text}");
+}
+
+#[test]
+#[cfg(all(feature = "cli", feature = "json"))]
+fn a_stop_that_waits_says_what_for_and_a_second_signal_ends_it() {
+    let mut kv = Running::start("kv", &ARGUMENTS);
+    let mut peer = TcpStream::connect(kv.address()).unwrap();
+    let head = "PUT /kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    peer.write_all(head.as_bytes()).unwrap();
+    let mut goes_on = [0; 12];
+    peer.read_exact(&mut goes_on).unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100");
+    kv.terminate();
+    let mut line = String::new();
+    let mut said = BufReader::new(kv.process.stderr.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("(connections: 1), in 9 s at the latest"),
+        "{line}"
+    );
+    assert!(line.contains("a second signal drops them"), "{line}");
+    assert!(kv.ends_well());
 }
 
 #[test]

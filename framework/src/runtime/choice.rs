@@ -65,6 +65,16 @@ impl DriverChoice {
         }
     }
 
+    /// Whether this build has it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_built_in(self) -> bool {
+        match self {
+            DriverChoice::Auto | DriverChoice::Uring | DriverChoice::Epoll => true,
+            DriverChoice::Monoio | DriverChoice::MonoioLegacy => cfg!(feature = "monoio"),
+            DriverChoice::Glommio => cfg!(feature = "glommio"),
+        }
+    }
+
     /// The choice, or what the environment says if it is left to that.
     pub(super) fn or_environment(self) -> Result<DriverChoice> {
         let value = std::env::var_os(DRIVER_VARIABLE).unwrap_or_default();

@@ -87,6 +87,12 @@ impl Balance {
         self.shards[shard].open.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// How many connections there are, of all shards.
+    pub(super) fn open(&self) -> usize {
+        let loads = self.shards.iter();
+        loads.map(|load| load.open.load(Ordering::Relaxed)).sum()
+    }
+
     /// Whether a shard has more connections than it may.
     pub(super) fn is_over(&self, shard: usize) -> bool {
         self.shards[shard].open.load(Ordering::Relaxed) > self.max

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
@@ -23,6 +24,9 @@ use crate::runtime::{self, Placement, ShardId, run_on_all_shards};
 use crate::service::Service;
 use crate::sharded::Sharded;
 use crate::sys::socket::{self, Descriptor};
+
+/// How long a stop may last before it says why.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server that is bound to its addresses and not running yet.
 ///
@@ -213,6 +217,7 @@ impl Bound {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => " (another process listens there; choose another port)",
                 io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+                io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
                 _ => "",
             };
             Error::io(format!("cannot listen on {address}{advice}"), error)
@@ -366,6 +371,7 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
         everywhere.on_all(|_| ()).await;
         announce(&plan);
         runtime::spawn(pass_on_stops(TcpStream::open(stopped), everywhere)).detach();
+        runtime::spawn(tell_of_waiting(Arc::clone(&plan), Rc::clone(&shutdown))).detach();
     }
     shutdown.reached(Phase::Draining).await;
     for accept in accepts {
@@ -409,7 +415,23 @@ async fn pass_on_stops(mut stops: TcpStream, everywhere: Sharded<Rc<Shutdown>>) 
     }
 }
 
-async fn drop_after(grace: std::time::Duration, shutdown: Rc<Shutdown>) {
+/// Says why a stop does not end at once, where somebody may sit in front of it.
+async fn tell_of_waiting(plan: Arc<Plan>, shutdown: Rc<Shutdown>) {
+    shutdown.reached(Phase::Draining).await;
+    let grace = plan.config.grace;
+    runtime::sleep(PATIENCE.min(grace)).await;
+    let open = plan.balance.open();
+    if plan.config.announce && open > 0 && shutdown.phase() == Phase::Draining {
+        let rest = grace.saturating_sub(PATIENCE).as_secs();
+        let line = format!(
+            "stopping once the answers under way are sent (connections: {open}), in {rest} s at \
+             the latest; a second signal drops them\n"
+        );
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+async fn drop_after(grace: Duration, shutdown: Rc<Shutdown>) {
     runtime::sleep(grace).await;
     shutdown.advance(Phase::Dropping);
 }

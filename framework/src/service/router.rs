@@ -218,7 +218,8 @@ impl<T: 'static> Router<T> {
     ///
     /// # Panics
     /// If the path does not begin with `/`, holds what a target's path cannot hold, is malformed,
-    /// or conflicts with a route that is there; if the path has this method already.
+    /// has a segment that begins with `:` or `*` (parameters are written `{id}` and `{*rest}`), or
+    /// conflicts with a route that is there; if the path has this method already.
     #[must_use]
     #[track_caller]
     pub fn route<M>(self, method: Method, path: &str, handler: impl Handler<T, M>) -> Router<T> {
@@ -297,6 +298,15 @@ impl<T: 'static> Router<T> {
         }
         if let Some(wrong) = path.chars().find(|&character| !stands_in_a_path(character)) {
             return Err(format!("no path holds {wrong:?} unless percent-encoded"));
+        }
+        if let Some(segment) = path
+            .split('/')
+            .find(|segment| segment.starts_with([':', '*']))
+        {
+            return Err(format!(
+                "`{segment}` is no parameter here: {}",
+                braced(segment)
+            ));
         }
         let at = self.routes.len();
         if path.contains(['{', '}']) {
@@ -463,6 +473,16 @@ fn span(path: &str, part: &str) -> Span {
 /// Whether a character can stand in the path of a route: what ends a path cannot.
 fn stands_in_a_path(character: char) -> bool {
     character.is_ascii_graphic() && !matches!(character, '?' | '#')
+}
+
+/// What to write instead of the parameter of a router that marks them by `:` or `*`.
+fn braced(segment: &str) -> String {
+    let (mark, name) = segment.split_at(1);
+    let name = if name.is_empty() { "rest" } else { name };
+    match mark {
+        ":" => format!("write `{{{name}}}`"),
+        _ => format!("write `{{*{name}}}`"),
+    }
 }
 
 /// The names of the parameters in a well-formed path.
@@ -649,6 +669,18 @@ mod tests {
     #[should_panic(expected = "route `GET /a?b`: no path holds '?' unless percent-encoded")]
     fn a_path_that_no_target_has_is_refused() {
         let _ = router(&["/a?b"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "route `GET /u/:id`: `:id` is no parameter here: write `{id}`")]
+    fn a_parameter_with_a_colon_is_refused() {
+        let _ = router(&["/v1/a:cancel", "/u/:id"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "route `GET /u/*`: `*` is no parameter here: write `{*rest}`")]
+    fn a_wildcard_without_braces_is_refused() {
+        let _ = router(&["/u/a*", "/u/*"]);
     }
 
     /// The same head, as a connection that recalls it would have it.
