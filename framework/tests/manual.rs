@@ -50,3 +50,20 @@ fn each_name_of_seastars_has_a_test_that_is_there_or_a_reason() {
     }
     assert!(rows > 50, "the table has lost its rows");
 }
+
+#[test]
+fn the_index_names_every_chapter_and_nothing_else() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manual");
+    let index = std::fs::read_to_string(manual.join("README.md")).unwrap();
+    let mut chapters = 0;
+    for entry in std::fs::read_dir(&manual).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name != "README.md" {
+            assert!(index.contains(&format!("({name})")), "{name} is missing");
+            chapters += 1;
+        }
+    }
+    let links = index.matches("](").count();
+    // The two at its end lead out of the manual.
+    assert_eq!(links, chapters + 2, "a chapter that is not there, or twice");
+}
