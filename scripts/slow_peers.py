@@ -42,14 +42,18 @@ def private_bytes(pid):
 
 
 def held(port):
-    """The peers at 127.0.0.1 whose connections the server has not closed."""
-    local, peers = f"0100007F:{port:04X}", set()
+    """The sockets (inodes) of peers at 127.0.0.1 that the server has accepted and not closed.
+
+    Not their ports: a port that is free again is soon taken by the next peer, and two that were
+    closed in time would look like one that was not."""
+    local, sockets = f"0100007F:{port:04X}", set()
     with open("/proc/net/tcp") as lines:
         for line in lines:
-            _, address, peer, state, *_ = line.split(maxsplit=4)
-            if address == local and state in ("01", "08") and peer.startswith("0100007F"):
-                peers.add(peer)
-    return peers
+            _, address, peer, state, _, _, _, _, _, inode, *_ = line.split()
+            if (address == local and state in ("01", "08") and peer.startswith("0100007F")
+                    and inode != "0"):
+                sockets.add(inode)
+    return sockets
 
 
 class Canary(threading.Thread):
