@@ -149,6 +149,7 @@ fn read(path: &Path) -> Result<(Claim, Option<Snapshot>), String> {
     let kept = Snapshot::read(path).map_err(|error| {
         let advice = match error {
             Error::Io(_) => "name a file that can be read and written",
+            Error::Kind => "name another file",
             _ => "move it away to begin at zero",
         };
         format!("cannot begin with the snapshot {place}: {error}; {advice}")

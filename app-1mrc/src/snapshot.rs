@@ -103,11 +103,7 @@ impl Snapshot {
 
     fn decode(from: impl Read) -> Result<Snapshot, Error> {
         let mut from = Summed::new(from);
-        match read_array(&mut from) {
-            Ok(kind) if &kind == KIND => {}
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
-            _ => return Err(Error::Kind),
-        }
+        check_kind(&mut from)?;
         let version = u32::from_le_bytes(read_array(&mut from)?);
         if version != VERSION {
             return Err(Error::Version(version));
@@ -137,6 +133,15 @@ impl Snapshot {
     }
 }
 
+/// Reads how a snapshot begins.
+fn check_kind(from: &mut impl Read) -> Result<(), Error> {
+    match read_array(from) {
+        Ok(kind) if &kind == KIND => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
+        _ => Err(Error::Kind),
+    }
+}
+
 /// Makes sure that a snapshot could be written at `path`, before there is something to lose.
 fn check_place(path: &Path) -> Result<(), Error> {
     let beside = beside(path);
@@ -156,8 +161,13 @@ impl Claim {
     /// system gives the lock back when the process ends, however it does.
     ///
     /// # Errors
-    /// If another process has claimed it, or no snapshot could be written there.
+    /// If another process has claimed it, or no snapshot could be written there. If what is there
+    /// is no snapshot: then nothing is left beside it, where it could mean something to its owner.
     pub fn on(path: &Path) -> Result<Claim, Error> {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => check_kind(&mut file?)?,
+        }
         let lock = File::create(path.with_added_extension("lock"))?;
         match lock.try_lock() {
             Ok(()) => check_place(path).map(|()| Claim { _lock: lock }),
@@ -233,7 +243,7 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io(error) => write!(out, "{error}"),
-            Error::Kind => out.write_str("it is not a snapshot of app-1mrc"),
+            Error::Kind => out.write_str("it is empty, or not a snapshot of app-1mrc"),
             Error::Version(version) => {
                 write!(
                     out,

@@ -144,6 +144,11 @@ impl Args {
 /// Says which address could not be read, and what one looks like.
 fn hint(address: &str, error: Error) -> Error {
     if error.is_unresolved() {
+        if let Some(port) = address.strip_prefix(':') {
+            let message =
+                format!("`{address}` has no address; write [::]:{port} for all there are");
+            return Error::config(message);
+        }
         let message = format!("`{address}`: {error}; write ADDRESS:PORT, like 127.0.0.1:8080");
         return Error::config(message);
     }
@@ -261,6 +266,20 @@ mod tests {
                 .contains("write ADDRESS:PORT, like 127.0.0.1:8080"),
             "{address}"
         );
+    }
+
+    #[test]
+    fn an_address_that_is_given_twice_is_not_blamed_on_another_process() {
+        let taken = Server::bind("127.0.0.1:0").unwrap();
+        let address = taken.addresses()[0];
+        drop(taken);
+        let address = address.to_string();
+        let error = parse(&["--listen", &address, "--listen", &address])
+            .unwrap()
+            .server(&[])
+            .unwrap_err();
+        let expected = format!("{address} is to be listened on twice");
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

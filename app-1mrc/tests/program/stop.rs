@@ -247,19 +247,32 @@ fn a_damaged_snapshot_is_named_and_not_overwritten() {
         let ended = output(&["--snapshot", &file]);
         assert_eq!(ended.status.code(), Some(1));
         let error = String::from_utf8(ended.stderr).unwrap();
-        assert!(
-            error.contains(&file) && error.contains("move it away"),
-            "{error}"
-        );
+        let is_ours = damaged.len() > 8 && damaged[..8] == bytes[..8];
+        let advice = if is_ours {
+            "move it away"
+        } else {
+            "name another file"
+        };
+        assert!(error.contains(&file) && error.contains(advice), "{error}");
         assert!(ended.stdout.is_empty(), "it has not listened");
         assert_eq!(fs::read(&file).unwrap(), damaged);
     }
 }
 
 #[test]
+fn beside_a_file_of_somebody_else_nothing_is_left() {
+    let place = Place::new("foreign");
+    let file = place.file();
+    fs::write(&file, "root:x:0:0").unwrap();
+    assert_eq!(output(&["--snapshot", &file]).status.code(), Some(1));
+    let around = fs::read_dir(&place.0).unwrap();
+    let names: Vec<_> = around.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["figures"]);
+}
+
+#[test]
 fn whoever_names_what_cannot_be_read_is_not_told_to_move_it_away() {
     let around = Place::new("directory");
-    // Its lock lies beside it, and goes with what is around.
     let directory = around.file();
     fs::create_dir(&directory).unwrap();
     for place in [directory.as_str(), "/dev/null/figures"] {

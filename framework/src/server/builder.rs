@@ -25,7 +25,7 @@ use crate::service::Service;
 use crate::sharded::Sharded;
 use crate::sys::socket::{self, Descriptor};
 
-/// How long a stop may last before it says why.
+/// How long a stop may wait for requests before it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server that is bound to its addresses and not running yet.
@@ -118,6 +118,11 @@ impl Server {
         let addresses = address.to_socket_addrs();
         let addresses = addresses.map_err(Error::unresolved)?;
         for address in addresses {
+            if self.listeners.iter().any(|bound| bound.address == address) {
+                return Err(Error::config(format!(
+                    "{address} is to be listened on twice"
+                )));
+            }
             self.listeners.push(Bound::new(address, &self.config)?);
         }
         Ok(self)
@@ -418,14 +423,16 @@ async fn pass_on_stops(mut stops: TcpStream, everywhere: Sharded<Rc<Shutdown>>) 
 /// Says why a stop does not end at once, where somebody may sit in front of it.
 async fn tell_of_waiting(plan: Arc<Plan>, shutdown: Rc<Shutdown>) {
     shutdown.reached(Phase::Draining).await;
-    let grace = plan.config.grace;
-    runtime::sleep(PATIENCE.min(grace)).await;
+    let config = &plan.config;
+    // Idle ones are closed by then, and have been given the time to close their side.
+    let patience = config.linger + PATIENCE;
+    runtime::sleep(patience.min(config.grace)).await;
     let open = plan.balance.open();
-    if plan.config.announce && open > 0 && shutdown.phase() == Phase::Draining {
-        let rest = grace.saturating_sub(PATIENCE).as_secs();
+    if config.announce && open > 0 && shutdown.phase() == Phase::Draining {
+        let rest = config.grace.saturating_sub(patience).as_secs();
         let line = format!(
-            "stopping once the answers under way are sent (connections: {open}), in {rest} s at \
-             the latest; a second signal drops them\n"
+            "waiting for {open} connections that are within a request or its answer, {rest} s at \
+             most; a second signal drops them\n"
         );
         let _ = io::stderr().write_all(line.as_bytes());
     }

@@ -53,7 +53,7 @@ pub struct Config {
     /// Whether SIGINT and SIGTERM stop the server gracefully. Default: yes.
     pub signals: bool,
     /// Whether to print one line to standard output when the server is ready, and one to standard
-    /// error when a stop has waited for a second. Default: no, since output belongs to the program;
+    /// error when a stop waits for requests. Default: no, since output belongs to the program;
     /// `sunstar::cli::Args` switches it on.
     pub announce: bool,
     /// Whether to print to standard error what the kernel can do and what was chosen.
