@@ -80,10 +80,12 @@ fn a_generator_that_stood_still_owns_the_delay_of_everything_that_became_due() {
     send("-CONT");
     let result: Value = serde_json::from_str(&finish(child).out).unwrap();
     assert_eq!(result["counts"]["sent"], 400);
+    // Of 300 ms up to a gap of 2.5 ms may pass before the first one is due, and some until the
+    // signal stops it: with 288 ms the fortieth of 400 waits for 188 ms, and the mean is 41.8 ms.
     for name in ["response", "send_lag", "own_delay"] {
         let path = format!("/latency/{name}/percentiles/90/value");
-        assert!(millis(&result, &path) >= 195.0, "{name}: {result:#}");
-        assert!(mean(&result, name) >= 44.0, "{name}: {result:#}");
+        assert!(millis(&result, &path) >= 188.0, "{name}: {result:#}");
+        assert!(mean(&result, name) >= 41.5, "{name}: {result:#}");
     }
     assert_eq!(result["verdict"]["status"], "INVALID");
 }
