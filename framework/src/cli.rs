@@ -256,16 +256,14 @@ mod tests {
             parse(&["--driver", "glommio"]).unwrap().driver,
             DriverChoice::Glommio
         );
-        let address = parse(&["--listen", "nowhere"])
-            .unwrap()
-            .server(&[])
-            .unwrap_err();
-        assert!(
-            address
-                .to_string()
-                .contains("write ADDRESS:PORT, like 127.0.0.1:8080"),
-            "{address}"
-        );
+        for (address, advice) in [
+            ("nowhere", "write ADDRESS:PORT, like 127.0.0.1:8080"),
+            (":8080", "write [::]:8080 for all there are"),
+        ] {
+            let server = parse(&["--listen", address]).unwrap().server(&[]);
+            let error = server.unwrap_err().to_string();
+            assert!(error.contains(advice), "{error}");
+        }
     }
 
     #[test]

@@ -376,7 +376,9 @@ async fn serve_shard<S: Service>(shard: ShardId, plan: Arc<Plan>, service: S) ->
         everywhere.on_all(|_| ()).await;
         announce(&plan);
         runtime::spawn(pass_on_stops(TcpStream::open(stopped), everywhere)).detach();
-        runtime::spawn(tell_of_waiting(Arc::clone(&plan), Rc::clone(&shutdown))).detach();
+        if config.announce {
+            runtime::spawn(tell_of_waiting(Arc::clone(&plan), Rc::clone(&shutdown))).detach();
+        }
     }
     shutdown.reached(Phase::Draining).await;
     for accept in accepts {
@@ -422,14 +424,17 @@ async fn pass_on_stops(mut stops: TcpStream, everywhere: Sharded<Rc<Shutdown>>) 
 
 /// Says why a stop does not end at once, where somebody may sit in front of it.
 async fn tell_of_waiting(plan: Arc<Plan>, shutdown: Rc<Shutdown>) {
-    shutdown.reached(Phase::Draining).await;
     let config = &plan.config;
     // Idle ones are closed by then, and have been given the time to close their side.
     let patience = config.linger + PATIENCE;
-    runtime::sleep(patience.min(config.grace)).await;
+    let Some(rest) = config.grace.checked_sub(patience) else {
+        return;
+    };
+    shutdown.reached(Phase::Draining).await;
+    runtime::sleep(patience).await;
     let open = plan.balance.open();
-    if config.announce && open > 0 && shutdown.phase() == Phase::Draining {
-        let rest = config.grace.saturating_sub(patience).as_secs();
+    if open > 0 && shutdown.phase() == Phase::Draining {
+        let rest = rest.as_secs();
         let line = format!(
             "waiting for {open} connections that are within a request or its answer, {rest} s at \
              most; a second signal drops them\n"

@@ -299,13 +299,11 @@ impl<T: 'static> Router<T> {
         if let Some(wrong) = path.chars().find(|&character| !stands_in_a_path(character)) {
             return Err(format!("no path holds {wrong:?} unless percent-encoded"));
         }
-        if let Some(segment) = path
-            .split('/')
-            .find(|segment| segment.starts_with([':', '*']))
-        {
+        let mut segments = path.split('/');
+        if let Some(segment) = segments.find(|segment| segment.starts_with([':', '*'])) {
+            let braced = braced(segment);
             return Err(format!(
-                "`{segment}` is no parameter here: {}",
-                braced(segment)
+                "`{segment}` is no parameter here: write `{braced}`"
             ));
         }
         let at = self.routes.len();
@@ -479,10 +477,8 @@ fn stands_in_a_path(character: char) -> bool {
 fn braced(segment: &str) -> String {
     let (mark, name) = segment.split_at(1);
     let name = if name.is_empty() { "rest" } else { name };
-    match mark {
-        ":" => format!("write `{{{name}}}`"),
-        _ => format!("write `{{*{name}}}`"),
-    }
+    let star = mark.trim_start_matches(':');
+    format!("{{{star}{name}}}")
 }
 
 /// The names of the parameters in a well-formed path.
