@@ -59,6 +59,14 @@ impl Percentile {
     }
 }
 
+/// What most of the answers took at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Which percentile it is.
+    pub(crate) name: &'static str,
+    pub(crate) time: Duration,
+}
+
 /// The times that answers took, from 1 ns to 1 h.
 #[derive(Clone)]
 pub(crate) struct Latency {
@@ -167,6 +175,17 @@ impl Latency {
         let enough = percentile.beyond(self.count()) >= BEYOND_MIN;
         enough.then(|| Duration::from_nanos(self.histogram.value_at_quantile(quantile)))
     }
+
+    /// The 99th percentile, or of few answers the highest that can be told: it is no greater.
+    pub(crate) fn tail(&self) -> Option<Tail> {
+        let [p50, p90, p99, ..] = PERCENTILES;
+        let mut falling = [p99, p90, p50].into_iter();
+        falling.find_map(|percentile| {
+            let time = self.at(percentile)?;
+            let name = percentile.name;
+            Some(Tail { name, time })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +208,17 @@ mod tests {
         assert_eq!(shown(1_000), [true, true, true, false, false, false]);
         assert_eq!(shown(10_000), [true, true, true, true, false, false]);
         assert_eq!(PERCENTILES[5].beyond(u64::MAX), u64::MAX / 100_000);
+    }
+
+    #[test]
+    fn the_tail_of_few_answers_is_the_highest_percentile_that_can_be_told() {
+        let name = |count| filled(count).tail().map(|tail| tail.name);
+        assert_eq!(name(19), None);
+        assert_eq!([name(20), name(99)], [Some("p50"); 2]);
+        assert_eq!([name(100), name(999)], [Some("p90"); 2]);
+        assert_eq!([name(1_000), name(100_000)], [Some("p99"); 2]);
+        let time = filled(100).tail().map(|tail| tail.time);
+        assert_eq!(time, filled(100).at(PERCENTILES[1]));
     }
 
     #[test]

@@ -132,12 +132,12 @@ fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     parts.extend(
         evidence
             .lag
-            .map(|lag| format!("send lag p99 {}", short(lag))),
+            .map(|lag| format!("send lag {} {}", lag.name, short(lag.time))),
     );
     parts.extend(
         evidence
             .delay
-            .map(|delay| format!("own delay p99 {}", short(delay))),
+            .map(|delay| format!("own delay {} {}", delay.name, short(delay.time))),
     );
     parts.extend(evidence.steady.map(|steady| {
         if steady {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::short;
+use crate::latency::Tail;
 
 /// Above this share of a shard's time the generator may itself be what is slow.
 const BUSY_SUSPECT: f64 = 0.80;
@@ -55,10 +56,10 @@ pub(crate) struct Evidence {
     pub(crate) busy: Option<f64>,
     /// The share of its time that the worst shard has waited for a CPU.
     pub(crate) waited: Option<f64>,
-    /// The 99th percentile of the generator's own delay: without waits for a free connection.
-    pub(crate) delay: Option<Duration>,
-    /// The 99th percentile of the send lag, waits for a free connection included.
-    pub(crate) lag: Option<Duration>,
+    /// The generator's own delay: without waits for a free connection.
+    pub(crate) delay: Option<Tail>,
+    /// The send lag, waits for a free connection included.
+    pub(crate) lag: Option<Tail>,
     /// The median of the response time.
     pub(crate) median: Option<Duration>,
     /// Receives that ended for want of a buffer.
@@ -148,19 +149,21 @@ impl Verdict {
             self.note(Status::Suspect, reason);
         }
         let most = LAG_MAX.max(evidence.median.unwrap_or_default().mul_f64(LAG_SHARE_MAX));
-        if let Some(delay) = evidence.delay.filter(|delay| *delay > most) {
+        if let Some(delay) = evidence.delay.filter(|delay| delay.time > most) {
             let reason = format!(
-                "requests left late: p99 of loadgen's own delay is {} (at most {}): a lower rate, \
+                "requests left late: {} of loadgen's own delay is {} (at most {}): a lower rate, \
                  more threads (-t), or CPUs of its own (--cpus)",
-                short(delay),
+                delay.name,
+                short(delay.time),
                 short(most)
             );
             self.note(Status::Invalid, reason);
-        } else if let Some(lag) = evidence.lag.filter(|lag| *lag > most) {
+        } else if let Some(lag) = evidence.lag.filter(|lag| lag.time > most) {
             let reason = format!(
-                "requests waited for a free connection: p99 of the send lag is {} (at most {}): \
+                "requests waited for a free connection: {} of the send lag is {} (at most {}): \
                  more connections (-c), unless users would wait for these too",
-                short(lag),
+                lag.name,
+                short(lag.time),
                 short(most)
             );
             self.note(Status::Suspect, reason);
@@ -209,12 +212,17 @@ mod tests {
             achieved: Some(1.0),
             busy: Some(0.5),
             waited: Some(0.001),
-            delay: Some(Duration::from_micros(3)),
-            lag: Some(Duration::from_micros(3)),
+            delay: tail(Duration::from_micros(3)),
+            lag: tail(Duration::from_micros(3)),
             median: Some(Duration::from_micros(100)),
             steady: Some(true),
             ..Evidence::default()
         }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as evidence has it")]
+    fn tail(time: Duration) -> Option<Tail> {
+        Some(Tail { name: "p99", time })
     }
 
     fn judged(spoil: impl FnOnce(&mut Evidence)) -> (Status, String) {
@@ -240,13 +248,13 @@ mod tests {
         assert_eq!(status(|e| e.waited = Some(0.0101)), Invalid);
         assert_eq!(status(|e| e.achieved = Some(0.99)), Valid);
         assert_eq!(status(|e| e.achieved = Some(0.989)), Suspect);
-        assert_eq!(status(|e| e.delay = Some(Duration::from_micros(50))), Valid);
+        assert_eq!(status(|e| e.delay = tail(Duration::from_micros(50))), Valid);
         assert_eq!(
-            status(|e| e.delay = Some(Duration::from_micros(51))),
+            status(|e| e.delay = tail(Duration::from_micros(51))),
             Invalid
         );
-        assert_eq!(status(|e| e.lag = Some(Duration::from_micros(50))), Valid);
-        assert_eq!(status(|e| e.lag = Some(Duration::from_micros(51))), Suspect);
+        assert_eq!(status(|e| e.lag = tail(Duration::from_micros(50))), Valid);
+        assert_eq!(status(|e| e.lag = tail(Duration::from_micros(51))), Suspect);
         assert_eq!(status(|e| e.starved = 1), Suspect);
         assert_eq!(status(|e| e.unsent = 1), Suspect);
         assert_eq!(status(|e| e.exhausted = 1), Invalid);
@@ -257,7 +265,7 @@ mod tests {
     #[test]
     fn limits_work_together() {
         let late = |e: &mut Evidence| {
-            e.delay = Some(Duration::from_millis(1));
+            e.delay = tail(Duration::from_millis(1));
             e.lag = e.delay;
             e.median = Some(Duration::from_millis(30));
         };
@@ -270,7 +278,7 @@ mod tests {
         assert_eq!(judged(slow).0, Status::Invalid);
         let closed = |e: &mut Evidence| {
             (e.open, e.busy, e.achieved) = (false, Some(0.99), None);
-            e.delay = Some(Duration::from_secs(1));
+            e.delay = tail(Duration::from_secs(1));
         };
         assert_eq!(judged(closed).0, Status::Suspect);
         let (status, reasons) = judged(|e| {
