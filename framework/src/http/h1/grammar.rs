@@ -65,10 +65,12 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
 /// Whether all of `bytes` are of the class: without a branch for each.
 #[inline]
 fn are(bytes: &[u8], class: u8) -> bool {
-    let common = bytes
-        .iter()
-        .fold(class, |common, &byte| common & CLASSES[usize::from(byte)]);
-    common != 0
+    let of = |byte: u8| CLASSES[usize::from(byte)];
+    let (fours, rest) = bytes.as_chunks();
+    let common = fours.iter().fold(class, |common, &[a, b, c, d]| {
+        common & of(a) & of(b) & of(c) & of(d)
+    });
+    rest.iter().fold(common, |common, &byte| common & of(byte)) != 0
 }
 
 const WORD_LEN: usize = size_of::<u64>();
@@ -190,8 +192,12 @@ fn is_ip_literal(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
+/// `port`, which may be empty. Four digits need not be worked out: none of them is too many.
+#[inline]
 fn is_port(bytes: &[u8]) -> bool {
-    bytes.is_empty() || decimal(bytes).is_some_and(|port| u16::try_from(port).is_ok())
+    let is_short = bytes.len() <= 4;
+    bytes.iter().all(u8::is_ascii_digit)
+        && (is_short || decimal(bytes).is_some_and(|port| u16::try_from(port).is_ok()))
 }
 
 /// The number that `bytes` is in decimal; `None` if it is none or over 64 bits.
@@ -242,18 +248,46 @@ pub(super) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// `bytes` without the spaces and tabs around it.
-pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let Some(start) = bytes.iter().position(|byte| !is_space(byte)) else {
-        return &[];
-    };
-    let end = bytes.iter().rposition(|byte| !is_space(byte));
-    &bytes[start..=end.expect("a byte that is no space was found")]
+#[inline]
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_is_asked_of_every_byte_whatever_their_number() {
+        for len in 1..14 {
+            let mut bytes = vec![b'a'; len];
+            assert!(is_token(&bytes), "{len}");
+            for at in 0..len {
+                bytes[at] = b' ';
+                assert!(!is_token(&bytes), "{at} of {len}");
+                bytes[at] = b'a';
+            }
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn only_the_space_around_is_trimmed() {
+        for (bytes, left) in [
+            ("", ""),
+            (" ", ""),
+            ("\t \t", ""),
+            ("a", "a"),
+            (" \ta b\t ", "a b"),
+            ("a ", "a"),
+            ("\na\r", "\na\r"),
+        ] {
+            assert_eq!(trim(bytes.as_bytes()), left.as_bytes(), "{bytes:?}");
+        }
+    }
 
     fn split(cases: &str) -> impl Iterator<Item = &[u8]> {
         cases.split(' ').map(str::as_bytes)
