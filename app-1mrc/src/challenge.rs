@@ -36,6 +36,15 @@ pub(crate) struct Challenge {
     heirs: Sender<Counted>,
 }
 
+/// Why an event is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is none.
+    Reject(Reject),
+    /// There is no room for its user.
+    Full,
+}
+
 /// How many bytes of users `shard` may hold, so that all together keep within `memory_len`.
 ///
 /// The union gets what all others have, and a half of all for the first shard's own.
@@ -59,26 +68,33 @@ impl Challenge {
         }
     }
 
-    /// Counts one event; `Some` is to be sent to the first shard.
+    /// Counts the event in a body; `Some` is to be sent to the first shard.
     ///
     /// # Errors
-    /// If its user is new and there is no room for more: then no statistic has changed.
+    /// If it is none, or its user is new and there is no room for more: then no statistic has
+    /// changed.
     #[inline]
-    pub(crate) fn record(&mut self, event: &Event<'_>) -> Result<Option<Report>, Full> {
+    pub(crate) fn record(&mut self, body: &[u8]) -> Result<Option<Report>, Refusal> {
+        let users = match &self.counted {
+            Counted::First(union) => union.users(),
+            Counted::Other(tally) => tally.users(),
+        };
+        let event = match Event::parse(body, |user| users.seek(user)) {
+            Ok(event) => event,
+            Err(reason) => {
+                self.reject_counts[reason as usize] += 1;
+                return Err(Refusal::Reject(reason));
+            }
+        };
         let batch = match &mut self.counted {
-            Counted::First(union) => union.record(event).map(|()| None),
-            Counted::Other(tally) => tally.record(event).map(|()| tally.batch()),
+            Counted::First(union) => union.record(&event).map(|()| None),
+            Counted::Other(tally) => tally.record(&event).map(|()| tally.batch()),
         };
         match batch {
             Ok(_) => self.pulse.count(),
             Err(Full) => self.full_count += 1,
         }
-        batch
-    }
-
-    /// Counts a body that is not an event; no statistic changes.
-    pub(crate) fn reject(&mut self, reason: Reject) {
-        self.reject_counts[reason as usize] += 1;
+        batch.map_err(|Full| Refusal::Full)
     }
 
     /// The union.

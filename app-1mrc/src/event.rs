@@ -10,9 +10,9 @@ use crate::json::{Fault, Reader};
 
 /// One event, as its body tells it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event<'a> {
-    /// The decoded `userId`, borrowed from the body unless it was written with escapes.
-    pub user: Cow<'a, str>,
+pub struct Event<U> {
+    /// The decoded `userId`, or what was made of it.
+    pub user: U,
     /// The `value`; finite.
     pub value: f64,
 }
@@ -42,12 +42,17 @@ pub enum Reject {
     ValueTooLarge,
 }
 
-impl<'a> Event<'a> {
-    /// Reads an event from a whole body.
+impl<U> Event<U> {
+    /// Reads an event from a whole body. `found` is called with each `userId` as soon as it is
+    /// read, borrowed from the body unless it was written with escapes.
     ///
     /// # Errors
     /// Says what is wrong with the body.
-    pub fn parse(body: &'a [u8]) -> Result<Event<'a>, Reject> {
+    #[inline]
+    pub fn parse<'a>(
+        body: &'a [u8],
+        mut found: impl FnMut(Cow<'a, str>) -> U,
+    ) -> Result<Event<U>, Reject> {
         let text = std::str::from_utf8(body).map_err(|_| Reject::NotUtf8)?;
         let mut reader = Reader::new(text);
         if reader.peek() != Some(b'{') {
@@ -56,7 +61,7 @@ impl<'a> Event<'a> {
         let (mut user, mut value) = (Err(Reject::UserMissing), Err(Reject::ValueMissing));
         reader.object(|reader, key| {
             match &*key {
-                "userId" => user = read_user(reader)?,
+                "userId" => user = read_user(reader)?.map(&mut found),
                 "value" => value = read_value(reader)?,
                 _ => reader.skip_value()?,
             }
@@ -150,8 +155,7 @@ fn read_value(reader: &mut Reader<'_>) -> Result<Member<f64>, Fault> {
         reader.skip_value()?;
         return Ok(Err(Reject::ValueNotNumber));
     }
-    // Every JSON number is a Rust float literal, and the parser of `core` rounds correctly.
-    let value: f64 = reader.number()?.parse().map_err(|_| Fault::Syntax)?;
+    let value = reader.number()?;
     Ok(if value.is_finite() {
         Ok(value)
     } else {

@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use app_1mrc::event::Event;
 use app_1mrc::live::Live;
 use app_1mrc::metrics::Metrics;
 use app_1mrc::stats::Stats;
@@ -18,7 +17,7 @@ use sunstar::service::Bytes;
 use sunstar::{Response, Router, ShardId, Sharded, StatusCode};
 
 use crate::audience::{Audience, listen};
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, Refusal};
 use crate::unstoppable::Unstoppable;
 
 /// How long a question waits for all shards; then one counts as lost and there are no figures. One
@@ -54,22 +53,18 @@ pub(crate) fn router(
 
 /// Counts one event on the shard that received it.
 fn post_event(challenge: Sharded<Challenge>, Bytes(body): Bytes) -> Response {
-    let event = match Event::parse(&body) {
-        Ok(event) => event,
-        Err(reason) => {
-            challenge.local(|challenge| challenge.reject(reason));
-            let text = format!(r#"{{"error": "{}"}}"#, reason.message());
-            return json(StatusCode::BAD_REQUEST, text);
-        }
-    };
-    match challenge.local(|challenge| challenge.record(&event)) {
+    match challenge.local(|challenge| challenge.record(&body)) {
         Ok(batch) => {
             if let Some(batch) = batch {
                 ship(challenge, batch);
             }
             Response::new(StatusCode::OK)
         }
-        Err(_full) => json(StatusCode::SERVICE_UNAVAILABLE, FULL.to_owned()),
+        Err(Refusal::Reject(reason)) => {
+            let text = format!(r#"{{"error": "{}"}}"#, reason.message());
+            json(StatusCode::BAD_REQUEST, text)
+        }
+        Err(Refusal::Full) => json(StatusCode::SERVICE_UNAVAILABLE, FULL.to_owned()),
     }
 }
 

@@ -9,6 +9,8 @@
 //! What must hold: tags are evenly spread (a keyed hash); a slot holds its whole tag, so that a
 //! split needs no name; a segment always has empty slots, so that every search ends.
 
+use sunstar::mem::prefetch;
+
 /// Bits of hash that a slot keeps.
 pub(crate) const TAG_BITS: u32 = 28;
 /// Bits of address that a slot keeps: 64 GiB.
@@ -86,6 +88,12 @@ impl Index {
             }
             slot = (slot + 1) % SLOT_COUNT;
         }
+    }
+
+    /// Has the first slot fetched that [`find`](Index::find) will look at.
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: u32) {
+        prefetch(&self.segments[self.segment(tag)][home(tag)]);
     }
 
     /// Writes an address where [`find`](Index::find) found none.

@@ -20,6 +20,12 @@ pub(crate) enum Fault {
 
 type Result<T> = std::result::Result<T, Fault>;
 
+/// Numbers of so many digits are worked out here: what the digits say is below 2^32.
+const FEW_DIGITS: usize = 9;
+/// What they are divided by for the digits behind the point. Both are exact doubles, so their
+/// quotient is the nearest one.
+const POWERS: [f64; FEW_DIGITS + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
 /// A place in a JSON text.
 pub(crate) struct Reader<'a> {
     text: &'a str,
@@ -83,23 +89,37 @@ impl<'a> Reader<'a> {
         self.escaped(plain).map(Cow::Owned)
     }
 
-    /// Reads a number and returns it as written.
+    /// Reads a number: the double nearest to it, which is infinite if it is too large for one.
     #[inline]
-    pub(crate) fn number(&mut self) -> Result<&'a str> {
+    pub(crate) fn number(&mut self) -> Result<f64> {
         self.peek();
         let start = self.at;
-        self.skip(b'-');
+        let is_negative = self.skip(b'-');
+        let mut digits = Digits::default();
         if !self.skip(b'0') {
-            self.digits()?;
+            digits = self.digits(digits)?;
         }
+        let whole_count = digits.count;
         if self.skip(b'.') {
-            self.digits()?;
+            digits = self.digits(digits)?;
         }
+        if digits.count > FEW_DIGITS || matches!(self.byte(), Some(b'e' | b'E')) {
+            return self.long_number(start);
+        }
+        let size = f64::from(digits.value) / POWERS[digits.count - whole_count];
+        Ok(if is_negative { -size } else { size })
+    }
+
+    /// Reads the rest of a number with many digits or an exponent.
+    #[inline(never)]
+    fn long_number(&mut self, start: usize) -> Result<f64> {
         if self.skip(b'e') || self.skip(b'E') {
             let _sign = self.skip(b'+') || self.skip(b'-');
-            self.digits()?;
+            self.digits(Digits::default())?;
         }
-        Ok(&self.text[start..self.at])
+        // Every JSON number is a Rust float literal, and the parser of `core` rounds correctly.
+        let number = &self.text[start..self.at];
+        Ok(number.parse().expect("the grammar is checked"))
     }
 
     /// Reads a value of any kind and forgets it.
@@ -188,16 +208,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Reads digits, at least one, behind those that were read before.
     #[inline]
-    fn digits(&mut self) -> Result<()> {
-        let start = self.at;
-        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+    fn digits(&mut self, before: Digits) -> Result<Digits> {
+        let mut digits = before;
+        while let Some(byte @ b'0'..=b'9') = self.byte() {
             self.at += 1;
+            digits.push(byte);
         }
-        if self.at == start {
+        if digits.count == before.count {
             Err(Fault::Syntax)
         } else {
-            Ok(())
+            Ok(digits)
         }
     }
 
@@ -205,12 +227,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn plain(&mut self) -> &'a str {
         let start = self.at;
-        while self
-            .byte()
-            .is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
-        {
-            self.at += 1;
-        }
+        self.at += plain_len(&self.text.as_bytes()[start..]);
         &self.text[start..self.at]
     }
 
@@ -274,5 +291,87 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         Ok(unit)
+    }
+}
+
+/// Digits of a number.
+#[derive(Clone, Copy, Default)]
+struct Digits {
+    count: usize,
+    /// What they say, unless they are more than [`FEW_DIGITS`].
+    value: u32,
+}
+
+impl Digits {
+    #[inline]
+    fn push(&mut self, digit: u8) {
+        self.count += 1;
+        let value = self.value.wrapping_mul(10);
+        self.value = value.wrapping_add(u32::from(digit - b'0'));
+    }
+}
+
+/// How many of the first bytes need no look: up to a quote, a backslash or a control character.
+#[inline]
+fn plain_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(word) = bytes[len..].first_chunk() {
+        let marks = marks(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return len + marks.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    let is_plain = |&byte: &u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    let rest = bytes[len..].iter();
+    len + rest.take_while(|byte| is_plain(byte)).count()
+}
+
+/// Marks, of eight bytes, the first that is not plain, by its top bit. Bytes behind it may be
+/// marked as well: to subtract from it borrows from them.
+#[inline]
+fn marks(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let below = |bytes: u64, bound: u8| bytes.wrapping_sub(EACH * u64::from(bound)) & !bytes;
+    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_end_at_a_quote_a_backslash_or_a_control_character_anywhere() {
+        for byte in 0..=u8::MAX {
+            let is_plain = byte >= b' ' && byte != b'"' && byte != b'\\';
+            for len in 0..20 {
+                for behind in 0..10 {
+                    for neighbour in [b' ', b'!', b'#', b'[', 0x7f, 0x80, 0xa2, 0xff] {
+                        let mut bytes = vec![neighbour; len + 1 + behind];
+                        bytes[len] = byte;
+                        let expected = if is_plain { bytes.len() } else { len };
+                        assert_eq!(plain_len(&bytes), expected, "{byte} at {len} of {bytes:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_few_digits_are_what_the_standard_library_says() {
+        let mut number = 0_u32;
+        for _ in 0..200_000 {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let digits = (number >> 2).to_string();
+            for point in 1..digits.len() {
+                let whole = digits[..point].trim_start_matches('0');
+                let whole = if whole.is_empty() { "0" } else { whole };
+                let text = format!("-{whole}.{}", &digits[point..]);
+                let expected: f64 = text.parse().unwrap();
+                let read = Reader::new(&text).number().unwrap();
+                assert_eq!(read.to_bits(), expected.to_bits(), "{text}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::exact_sum::ExactSum;
 use crate::name_log::{Mark, NewUsers};
 use crate::union::{Ask, Receipt};
-use crate::users::{Full, Users};
+use crate::users::{Full, Sought, Users};
 
 /// How many names may wait for the next question before the shard sends them by itself.
 ///
@@ -75,11 +75,17 @@ impl Tally {
     /// # Errors
     /// If its user is new and there is no room for more: then nothing has changed.
     #[inline]
-    pub fn record(&mut self, event: &Event<'_>) -> Result<(), Full> {
-        self.users.insert(&event.user)?;
+    pub fn record(&mut self, event: &Event<Sought<'_>>) -> Result<(), Full> {
+        self.users.insert_sought(&event.user)?;
         self.sum.add(event.value);
         self.event_count += 1;
         Ok(())
+    }
+
+    /// The users of its events.
+    #[inline]
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Answers the union: what it asked for and nothing that it has.

@@ -47,7 +47,7 @@ use crate::name_log::Mark;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::tally::{Gauges, Report, Tally};
-use crate::users::{Full, Users};
+use crate::users::{Full, Sought, Users};
 
 /// A cut through the events of all shards since the last reset.
 #[derive(Clone, Debug)]
@@ -113,12 +113,18 @@ impl Union {
     /// # Errors
     /// If its user is new and there is no room for more: then nothing has changed.
     #[inline]
-    pub fn record(&mut self, event: &Event<'_>) -> Result<(), Full> {
-        self.users.insert(&event.user)?;
+    pub fn record(&mut self, event: &Event<Sought<'_>>) -> Result<(), Full> {
+        self.users.insert_sought(&event.user)?;
         let own = &mut self.prefixes[0];
         own.sum.add(event.value);
         own.event_count += 1;
         Ok(())
+    }
+
+    /// The users of all events that are merged.
+    #[inline]
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// What to ask of every other shard.

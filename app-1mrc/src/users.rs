@@ -4,7 +4,8 @@
 //! secret key of this process. So whoever chooses the names cannot choose their places; growing
 //! never stops the shard; and what is new since some moment is the tail of the log.
 
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::index::{Index, TAG_BITS, Vacancy};
 use crate::name_log::{Mark, NameLog, NewUsers};
@@ -17,6 +18,16 @@ pub struct Users {
     log: NameLog,
     /// New names are refused from here on.
     memory_len_max: usize,
+}
+
+/// A name that is looked for in the set that gave this.
+///
+/// To look for it takes a memory access that is seldom in the cache. It has begun, so whoever has
+/// something else to do meanwhile should do that first.
+#[derive(Clone, Debug)]
+pub struct Sought<'a> {
+    name: Cow<'a, str>,
+    tag: u32,
 }
 
 /// There is no room for a user who is not known yet.
@@ -49,8 +60,27 @@ impl Users {
     /// If it is new and the set is full: then nothing has changed.
     #[inline]
     pub fn insert(&mut self, name: &str) -> Result<bool, Full> {
-        let name = name.as_bytes();
-        match self.find(name) {
+        let sought = self.seek(name);
+        self.insert_sought(&sought)
+    }
+
+    /// Begins to look for a name, to [insert](Users::insert_sought) it into this set.
+    #[inline]
+    pub fn seek<'a>(&self, name: impl Into<Cow<'a, str>>) -> Sought<'a> {
+        let name = name.into();
+        let tag = self.tag(name.as_bytes());
+        self.index.prefetch(tag);
+        Sought { name, tag }
+    }
+
+    /// As [`insert`](Users::insert), with a name that this set was told of before.
+    ///
+    /// # Errors
+    /// As `insert`.
+    #[inline]
+    pub fn insert_sought(&mut self, sought: &Sought<'_>) -> Result<bool, Full> {
+        let name = sought.name.as_bytes();
+        match self.find(sought.tag, name) {
             None => Ok(false),
             Some(_) if self.memory_len() >= self.memory_len_max => Err(Full),
             Some(vacancy) => {
@@ -67,7 +97,7 @@ impl Users {
 
     /// Adds one name, however full the set is.
     pub(crate) fn keep(&mut self, name: &[u8]) {
-        if let Some(vacancy) = self.find(name) {
+        if let Some(vacancy) = self.find(self.tag(name), name) {
             self.index.insert(vacancy, self.log.push(name));
         }
     }
@@ -110,15 +140,17 @@ impl Users {
 
     /// Where a name may be added, unless it is there.
     #[inline]
-    fn find(&self, name: &[u8]) -> Option<Vacancy> {
+    fn find(&self, tag: u32, name: &[u8]) -> Option<Vacancy> {
         let is_same = |address| self.log.name(address) == name;
-        self.index.find(self.tag(name), is_same).err()
+        self.index.find(tag, is_same).err()
     }
 
     #[inline]
     fn tag(&self, name: &[u8]) -> u32 {
-        let hash = self.key.hash_one(name);
-        u32::try_from(hash >> (u64::BITS - TAG_BITS)).expect("a tag has 28 bits")
+        // Without the length that `hash_one` puts before a slice: there is nothing else in it.
+        let mut hasher = self.key.build_hasher();
+        hasher.write(name);
+        u32::try_from(hasher.finish() >> (u64::BITS - TAG_BITS)).expect("a tag has 28 bits")
     }
 }
 

@@ -40,7 +40,9 @@ static ALLOCATOR: Counting = Counting;
 fn allocated(tally: &mut Tally, bodies: &[String]) -> u64 {
     let before = COUNT.get();
     for body in bodies {
-        let event = Event::parse(body.as_bytes()).expect("these bodies are events");
+        let users = tally.users();
+        let event = Event::parse(body.as_bytes(), |user| users.seek(user));
+        let event = event.expect("these bodies are events");
         assert_eq!(tally.record(&event), Ok(()));
         assert!(tally.batch().is_none());
     }

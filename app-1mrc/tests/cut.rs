@@ -101,13 +101,9 @@ impl Simulation {
         for _ in 0..self.random.below(200) {
             let user = format!("user_{}", self.random.below(30_000));
             let value = i32::try_from(self.random.below(2001)).expect("small") - 1000;
-            let event = Event {
-                user: user.as_str().into(),
-                value: value.into(),
-            };
             let recorded = match shard {
-                0 => self.union.record(&event),
-                _ => self.tallies[shard - 1].record(&event),
+                0 => count(&mut self.union, &user, value.into()),
+                _ => record(&mut self.tallies[shard - 1], &user, value.into()),
             };
             assert_eq!(recorded, Ok(()));
             let epoch = self.epochs[shard];
@@ -322,12 +318,15 @@ fn user_count(prefixes: [&[&Recorded]; SHARD_COUNT]) -> u64 {
     users.len() as u64
 }
 
-fn record(tally: &mut Tally, user: &str, value: f64) {
-    let event = Event {
-        user: user.into(),
-        value,
-    };
-    assert_eq!(tally.record(&event), Ok(()));
+fn record(tally: &mut Tally, user: &str, value: f64) -> Result<(), Full> {
+    let user = tally.users().seek(user);
+    tally.record(&Event { user, value })
+}
+
+/// Records an event of the first shard.
+fn count(union: &mut Union, user: &str, value: f64) -> Result<(), Full> {
+    let user = union.users().seek(user);
+    union.record(&Event { user, value })
 }
 
 #[test]
@@ -357,7 +356,10 @@ fn a_user_is_shipped_once() {
     let (mut tally, mut union) = (Tally::new(1, usize::MAX), Union::new(2, usize::MAX));
     let mut shipped = 0;
     for number in 0..10_000 {
-        record(&mut tally, &format!("user_{}", number % 5000), 1.0);
+        assert_eq!(
+            record(&mut tally, &format!("user_{}", number % 5000), 1.0),
+            Ok(())
+        );
         if let Some(report) = tally.batch() {
             shipped += report.user_count();
             tally.shipped(union.merge(&report));
@@ -384,7 +386,7 @@ fn a_user_is_shipped_once() {
 fn record_new(tally: &mut Tally, count: u64) {
     let known = tally.gauges().name_count;
     for number in known..known + count {
-        record(tally, &number.to_string(), 1.0);
+        assert_eq!(record(tally, &number.to_string(), 1.0), Ok(()));
     }
 }
 
@@ -442,24 +444,20 @@ fn a_receipt_from_before_a_reset_frees_nothing_after_it() {
 
 #[test]
 fn an_event_without_room_for_its_user_changes_nothing() {
-    let event = |user: &'static str| Event {
-        user: user.into(),
-        value: 1.0,
-    };
     let (mut tally, mut union) = (Tally::new(1, 0), Union::new(2, 0));
-    assert_eq!(tally.record(&event("new")), Err(Full));
-    assert_eq!(union.record(&event("new")), Err(Full));
+    assert_eq!(record(&mut tally, "new", 1.0), Err(Full));
+    assert_eq!(count(&mut union, "new", 1.0), Err(Full));
     assert_eq!(tally.gauges().event_count, 0);
     assert_eq!(union.stats(), Stats::default());
     // What another shard has acknowledged is merged all the same, and known from then on.
     let mut other = Tally::new(1, usize::MAX);
-    record(&mut other, "new", 1.0);
+    assert_eq!(record(&mut other, "new", 1.0), Ok(()));
     union.merge(&other.report(&union.ask()));
-    assert_eq!(union.record(&event("new")), Ok(()));
+    assert_eq!(count(&mut union, "new", 1.0), Ok(()));
     assert_eq!(union.stats().total_requests, 2);
     union.reset();
     assert_eq!(
-        union.record(&event("new")),
+        count(&mut union, "new", 1.0),
         Err(Full),
         "a reset keeps the bound"
     );
@@ -470,16 +468,12 @@ fn what_was_restored_comes_before_all_else_and_ends_with_a_reset() {
     let mut earlier = Union::new(1, usize::MAX);
     for value in [1e16, 1.0, 0.5] {
         let user = if value > 1.0 { "a" } else { "b" };
-        let event = Event {
-            user: user.into(),
-            value,
-        };
-        earlier.record(&event).expect("there is room");
+        count(&mut earlier, user, value).expect("there is room");
     }
     let mut union = Union::new(2, usize::MAX);
     union.restore(earlier.into_snapshot());
     let mut tally = Tally::new(1, usize::MAX);
-    record(&mut tally, "a", -1e16);
+    assert_eq!(record(&mut tally, "a", -1e16), Ok(()));
     let ask = union.ask();
     let stats = union.answer(&ask, &[tally.report(&ask)]);
     let expected = Stats {

@@ -14,7 +14,7 @@ use serde_json::Value;
 /// The event that `body` tells.
 #[track_caller]
 fn good(body: &str) -> (String, f64) {
-    match Event::parse(body.as_bytes()) {
+    match Event::parse(body.as_bytes(), |user| user) {
         Ok(event) => (event.user.into_owned(), event.value),
         Err(reject) => panic!("{body}: {}", reject.message()),
     }
@@ -35,7 +35,7 @@ fn user(string: &str) -> String {
 #[track_caller]
 fn bad(body: impl AsRef<[u8]>) -> Reject {
     let body = body.as_ref();
-    Event::parse(body).expect_err(&String::from_utf8_lossy(body))
+    Event::parse(body, |user| user).expect_err(&String::from_utf8_lossy(body))
 }
 
 #[track_caller]
@@ -60,7 +60,7 @@ fn what_the_official_clients_send_is_good() {
 
 #[test]
 fn a_plain_user_is_borrowed_from_the_body() {
-    let event = Event::parse(br#"{"userId":"plain","value":1}"#).unwrap();
+    let event = Event::parse(br#"{"userId":"plain","value":1}"#, |user| user).unwrap();
     assert!(matches!(event.user, Cow::Borrowed("plain")));
 }
 
@@ -407,7 +407,7 @@ fn damaged_bodies_are_judged_as_serde_json_does() {
         let Some(expected) = oracle(&body) else {
             continue;
         };
-        let seen = Event::parse(&body)
+        let seen = Event::parse(&body, |user| user)
             .map(|event| event.user.into_owned())
             .map_err(drop);
         assert_eq!(seen, expected, "{}", String::from_utf8_lossy(&body));

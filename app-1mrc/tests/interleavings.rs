@@ -183,13 +183,14 @@ impl World {
     }
 
     fn post(&mut self, shard: usize, user: &'static str) -> Option<Stage> {
-        let event = Event {
-            user: user.into(),
-            value: (1_u64 << self.history.events.len()) as f64,
-        };
-        let recorded = match shard {
-            0 => self.union.record(&event),
-            _ => self.tallies[shard - 1].record(&event),
+        let value = (1_u64 << self.history.events.len()) as f64;
+        let recorded = if shard == 0 {
+            let user = self.union.users().seek(user);
+            self.union.record(&Event { user, value })
+        } else {
+            let tally = &mut self.tallies[shard - 1];
+            let user = tally.users().seek(user);
+            tally.record(&Event { user, value })
         };
         assert_eq!(recorded, Ok(()));
         self.history.events.push((self.now, user));

@@ -161,7 +161,10 @@ fn json() -> Case {
 
 fn read_event() -> Case {
     Box::new(|| {
-        let event = Challenge::parse(black_box(br#"{"userId":"user_12345","value":678.5}"#));
+        let event = Challenge::parse(
+            black_box(br#"{"userId":"user_12345","value":678.5}"#),
+            |user| user,
+        );
         assert!(black_box(event).is_ok());
     })
 }

@@ -40,10 +40,11 @@ const LAYERS: [(&str, u8); 16] = [
 ];
 
 /// Where `unsafe` may stand, and why there.
-const UNSAFE_PLACES: [&str; 9] = [
+const UNSAFE_PLACES: [&str; 10] = [
     "framework/src/sys/",
     "framework/src/mem/buf.rs",
     "framework/src/mem/pool.rs",
+    "framework/src/mem/prefetch.rs",
     "framework/src/runtime/uring.rs",
     "framework/src/runtime/op.rs",
     // An allocator that counts is unsafe to write.

@@ -3,7 +3,9 @@
 mod buf;
 mod chain;
 mod pool;
+mod prefetch;
 
 pub use buf::{Buf, BufMut};
 pub use chain::Chain;
 pub use pool::Pool;
+pub use prefetch::prefetch;
