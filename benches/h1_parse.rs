@@ -13,6 +13,7 @@ mod clock;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clock::clock;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -24,7 +25,11 @@ use sunstar::mem::{Buf, Pool};
 const FIELD_COUNT_MAX: usize = 100;
 /// As many connections in turn as a shard has at work: with more, what is measured is that their
 /// state is not in the cache.
-const AT_WORK: BatchSize = BatchSize::NumIterations(32);
+const AT_WORK_COUNT: usize = 32;
+const AT_WORK: BatchSize = BatchSize::NumIterations(AT_WORK_COUNT as u64);
+/// Turns of a ratio, and how many ratios are taken.
+const TURN_COUNT: usize = 32;
+const ROUND_COUNT: usize = 1_000;
 const STANDING: &[u8] = b"Server: sunstar\r\nDate: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
 
 /// What the usual clients send, with the client's name.
@@ -57,7 +62,7 @@ const REQUESTS: [(&str, &str); 3] = [
 criterion_group! {
     name = benches;
     config = bounds::criterion();
-    targets = parse, exchange
+    targets = parse, exchange, ratio
 }
 criterion_main!(benches);
 
@@ -81,16 +86,50 @@ fn parse(criterion: &mut Criterion) {
             bencher.iter_batched_ref(knowing, head_of(&pool, request), AT_WORK);
         });
         group.bench_function(format!("httparse {client}"), |bencher| {
-            bencher.iter(|| {
-                let mut fields = [const { MaybeUninit::uninit() }; FIELD_COUNT_MAX];
-                let mut head = httparse::Request::new(&mut []);
-                let bytes = black_box(request.as_bytes());
-                let status = head.parse_with_uninit_headers(bytes, &mut fields);
-                assert!(status.is_ok_and(|status| status.is_complete()));
-                black_box(head.headers.len())
-            });
+            bencher.iter(|| httparse_alone(request));
         });
     }
+}
+
+fn httparse_alone(request: &str) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELD_COUNT_MAX];
+    let mut head = httparse::Request::new(&mut []);
+    let bytes = black_box(request.as_bytes());
+    let status = head.parse_with_uninit_headers(bytes, &mut fields);
+    assert!(status.is_ok_and(|status| status.is_complete()));
+    black_box(head.headers.len());
+}
+
+/// Heads read anew as a ratio to httparse, in turns of some microseconds: what a shared machine
+/// does in a second it does to both, where figures of two runs differ by a factor of two.
+fn ratio(_: &mut Criterion) {
+    for (client, request) in REQUESTS {
+        let mut ratios: Vec<_> = (0..ROUND_COUNT).map(|_| ratio_once(request)).collect();
+        ratios.sort_by(f64::total_cmp);
+        let [low, median, high] = [1, 2, 3].map(|quarter| ratios[ROUND_COUNT * quarter / 4]);
+        println!("h1_parse {client}: {median:.2} of httparse, half of all {low:.2}-{high:.2}");
+    }
+}
+
+fn ratio_once(request: &str) -> f64 {
+    let (pool, limits) = (Pool::new(), limits());
+    let mut head_of = head_of(&pool, request);
+    let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..TURN_COUNT {
+        let mut connections: [_; AT_WORK_COUNT] = std::array::from_fn(|_| {
+            at_work(Connection::new(pool.clone(), Rc::clone(&limits), clock()))
+        });
+        let start = clock();
+        let events = connections
+            .each_mut()
+            .map(|connection| black_box(head_of(connection)));
+        let middle = clock();
+        (0..AT_WORK_COUNT).for_each(|_| httparse_alone(request));
+        theirs += clock() - middle;
+        ours += middle - start;
+        drop(events);
+    }
+    ours.as_secs_f64() / theirs.as_secs_f64()
 }
 
 /// The connection after a first request, as sessions at work pass theirs on.
