@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Fault, Reader};
+use crate::json::{Fault, Number, Reader};
 
 /// One event, as its body tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,9 @@ pub enum Reject {
 }
 
 impl<U> Event<U> {
-    /// Reads an event from a whole body. `found` is called with each `userId` as soon as it is
-    /// read, borrowed from the body unless it was written with escapes.
+    /// Reads an event from a whole body. `found` is called with each `userId` that may be one as soon
+    /// as it is read, borrowed from the body unless it was written with escapes: several times if
+    /// there are several, and also if the body turns out to be no event.
     ///
     /// # Errors
     /// Says what is wrong with the body.
@@ -70,7 +71,7 @@ impl<U> Event<U> {
         reader.end()?;
         Ok(Event {
             user: user?,
-            value: value?,
+            value: nearest(value?)?,
         })
     }
 }
@@ -150,15 +151,21 @@ fn read_user<'a>(reader: &mut Reader<'a>) -> Result<Member<Cow<'a, str>>, Fault>
 }
 
 #[inline]
-fn read_value(reader: &mut Reader<'_>) -> Result<Member<f64>, Fault> {
+fn read_value<'a>(reader: &mut Reader<'a>) -> Result<Member<Number<'a>>, Fault> {
     if matches!(reader.peek(), Some(b'"' | b'{' | b'[' | b't' | b'f' | b'n')) {
         reader.skip_value()?;
         return Ok(Err(Reject::ValueNotNumber));
     }
-    let value = reader.number()?;
-    Ok(if value.is_finite() {
+    reader.number().map(Ok)
+}
+
+/// The double nearest to the number that counts, which must be finite.
+#[inline]
+fn nearest(value: Number<'_>) -> Member<f64> {
+    let value = value.nearest()?;
+    if value.is_finite() {
         Ok(value)
     } else {
         Err(Reject::ValueTooLarge)
-    })
+    }
 }

@@ -70,7 +70,8 @@ impl Tally {
         }
     }
 
-    /// Counts one event. Allocates nothing for a known user.
+    /// Counts one event. Allocates nothing for a known user. Its user was sought in
+    /// [`users`](Self::users), and nothing was reset since.
     ///
     /// # Errors
     /// If its user is new and there is no room for more: then nothing has changed.

@@ -73,13 +73,15 @@ impl Users {
         Sought { name, tag }
     }
 
-    /// As [`insert`](Users::insert), with a name that this set was told of before.
+    /// As [`insert`](Users::insert), with a name that this very set was asked to seek: another one,
+    /// or an earlier one before a reset, has other tags, and would have the name counted twice.
     ///
     /// # Errors
     /// As `insert`.
     #[inline]
     pub fn insert_sought(&mut self, sought: &Sought<'_>) -> Result<bool, Full> {
         let name = sought.name.as_bytes();
+        debug_assert_eq!(sought.tag, self.tag(name), "sought in another set");
         match self.find(sought.tag, name) {
             None => Ok(false),
             Some(_) if self.memory_len() >= self.memory_len_max => Err(Full),

@@ -25,7 +25,7 @@ use sunstar::{Json, Router, Sharded, StatusCode};
 type Case = Box<dyn FnMut()>;
 type Named = (&'static str, fn() -> Case);
 
-const CASES: [Named; 10] = [
+const CASES: [Named; 11] = [
     ("parse-wrk", || parse(WRK)),
     ("parse-browser", || parse(BROWSER)),
     ("exchange-recalled", exchange),
@@ -36,6 +36,7 @@ const CASES: [Named; 10] = [
     }),
     ("json-response", json),
     ("event-read", read_event),
+    ("event-awkward", read_awkward_event),
     ("event-sum", add),
     ("event-user", find_user),
 ];
@@ -165,6 +166,18 @@ fn read_event() -> Case {
             black_box(br#"{"userId":"user_12345","value":678.5}"#),
             |user| user,
         );
+        assert!(black_box(event).is_ok());
+    })
+}
+
+/// An event with numbers that are long to work out, of which only the last counts.
+fn read_awkward_event() -> Case {
+    let number = "2.47032822920623272088284396434110686182e-324";
+    let ignored = format!("{number},").repeat(50) + number;
+    let values = format!(r#""value":{number},"#).repeat(50);
+    let body = format!(r#"{{"userId":"a","other":[{ignored}],{values}"value":1}}"#);
+    Box::new(move || {
+        let event = Challenge::parse(black_box(body.as_bytes()), |user| user);
         assert!(black_box(event).is_ok());
     })
 }

@@ -1,5 +1,8 @@
 //! [`prefetch`]: has the processor fetch memory that is needed soon.
-#![expect(unsafe_code, reason = "the instruction takes an address")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "the instruction takes an address")
+)]
 
 /// Asks the processor to bring the cache line with the first byte of `place` near, and goes on.
 ///
