@@ -43,9 +43,9 @@ pub enum Reject {
 }
 
 impl<U> Event<U> {
-    /// Reads an event from a whole body. `found` is called with each `userId` that may be one as soon
-    /// as it is read, borrowed from the body unless it was written with escapes: several times if
-    /// there are several, and also if the body turns out to be no event.
+    /// Reads an event from a whole body. `found` is called with each `userId` that may be one as
+    /// soon as it is read, borrowed from the body unless it was written with escapes: several times
+    /// if there are several, and also if the body turns out to be no event.
     ///
     /// # Errors
     /// Says what is wrong with the body.

@@ -108,8 +108,8 @@ impl Union {
         self.users = snapshot.users.within(self.user_memory_len_max);
     }
 
-    /// Counts one event of the first shard. Allocates nothing for a known user. Its user was sought in
-    /// [`users`](Self::users), and nothing was reset since.
+    /// Counts one event of the first shard. Allocates nothing for a known user. Its user was sought
+    /// in [`users`](Self::users), and nothing was reset since.
     ///
     /// # Errors
     /// If its user is new and there is no room for more: then nothing has changed.
