@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "sought in another set"))]
+    fn a_name_that_was_sought_in_another_set_is_noticed_in_tests() {
+        let sought = Users::default().seek("user_1");
+        let _ = Users::default().insert_sought(&sought);
+    }
+
+    #[test]
     fn names_are_compared_byte_by_byte() {
         let mut users = Users::default();
         let names = [
