@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
+use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::sync::{Arc, mpsc};
@@ -15,9 +15,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use sunstar::ShardId;
 use sunstar::mem::Buf;
-use sunstar::net::{TcpListener, TcpStream};
+use sunstar::net::{Adapter, TcpListener, TcpStream};
 use sunstar::runtime::{Config, DriverChoice, Placement, run_on_all_shards, sleep, spawn};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -61,11 +62,15 @@ fn pattern(len: usize) -> Vec<u8> {
         .collect()
 }
 
-#[test]
-fn what_is_sent_comes_back_byte_for_byte() {
+/// Checks that `serve` sends back what comes and says how much that was.
+fn check_echo<F: Future<Output = usize> + 'static>(
+    serve: impl Fn(TcpStream) -> F + Clone + Send + Sync + 'static,
+) {
     const LEN: usize = 5_000_000;
-    let serve =
-        |mut listener: TcpListener| async move { echo(listener.accept().await.unwrap()).await };
+    let serve = move |mut listener: TcpListener| {
+        let serve = serve.clone();
+        async move { serve(listener.accept().await.unwrap()).await }
+    };
     let (served, back) = with_server(serve, |address| {
         let mut stream = StdStream::connect(address).unwrap();
         let mut reader = stream.try_clone().unwrap();
@@ -80,6 +85,120 @@ fn what_is_sent_comes_back_byte_for_byte() {
     });
     assert_eq!(served, LEN);
     assert!(back == pattern(LEN), "{} bytes came back", back.len());
+}
+
+#[test]
+fn what_is_sent_comes_back_byte_for_byte() {
+    check_echo(echo);
+}
+
+#[test]
+fn what_is_sent_comes_back_through_the_traits_of_futures_io() {
+    check_echo(|stream| async {
+        let (mut reader, mut writer) = Adapter::new(stream).split();
+        let copied = futures_util::io::copy(&mut reader, &mut writer).await;
+        writer.close().await.unwrap();
+        copied.unwrap() as usize
+    });
+}
+
+#[test]
+fn what_is_sent_comes_back_through_the_traits_of_tokio() {
+    check_echo(|stream| async {
+        let (mut reader, mut writer) = tokio::io::split(Adapter::new(stream));
+        let copied = tokio::io::copy(&mut reader, &mut writer).await;
+        tokio::io::AsyncWriteExt::shutdown(&mut writer)
+            .await
+            .unwrap();
+        copied.unwrap() as usize
+    });
+}
+
+#[test]
+fn whoever_writes_through_traits_is_held_back_and_told_when_all_has_gone() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = Adapter::new(listener.accept().await.unwrap());
+        let data = pattern(100_000);
+        let (mut sent, mut unsent_max) = (0, 0);
+        // More than any socket buffer takes: at some time a write has to wait.
+        loop {
+            let write = poll_fn(|context| {
+                let stream = std::pin::Pin::new(&mut stream);
+                Poll::Ready(futures_io::AsyncWrite::poll_write(stream, context, &data))
+            });
+            let Poll::Ready(len) = write.await else { break };
+            sent += len.unwrap();
+            unsent_max = unsent_max.max(stream.stream().unsent_len());
+            sunstar::runtime::yield_now().await;
+        }
+        let mut signal = listener.accept().await.unwrap();
+        signal.queue("read now");
+        signal.flush().await.unwrap();
+        stream.flush().await.unwrap();
+        let left = stream.stream().unsent_len();
+        stream.close().await.unwrap();
+        stream.close().await.unwrap();
+        let late = stream.write(b"late").await.unwrap_err().kind();
+        (sent, unsent_max, left, late)
+    };
+    let (served, received) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        let mut signal = StdStream::connect(address).unwrap();
+        signal.read_exact(&mut [0; 8]).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all
+    });
+    let (sent, unsent_max, left, late) = served;
+    assert!(unsent_max <= 128 * 1024, "{unsent_max} bytes unsent");
+    assert_eq!((left, late), (0, BrokenPipe));
+    // A write takes at most 64 KiB.
+    let piece = &pattern(100_000)[..64 * 1024];
+    assert_eq!((received.len(), sent % piece.len()), (sent, 0));
+    assert!(received.chunks(piece.len()).all(|chunk| chunk == piece));
+}
+
+#[test]
+fn what_was_not_read_through_traits_stays_and_a_reset_is_told() {
+    let serve = |mut listener: TcpListener| async move {
+        let mut stream = Adapter::new(listener.accept().await.unwrap());
+        // Dropped before anything has come, it takes nothing with it.
+        let mut room = [0; 4];
+        poll_fn(|context| {
+            let read = std::pin::pin!(stream.read(&mut room)).poll(context);
+            assert!(read.is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let mut signal = listener.accept().await.unwrap();
+        signal.queue("go");
+        assert_eq!(stream.read(&mut []).await.unwrap(), 0);
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        stream.read_exact(&mut room).await.unwrap();
+        stream.fill_buf().await.unwrap();
+        let (stream, unread) = stream.into_parts();
+        let mut stream = Adapter::new(stream);
+        signal.queue("on");
+        let error = stream.read(&mut room).await.unwrap_err().kind();
+        (line, room, unread.to_vec(), error)
+    };
+    let (served, ()) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        let mut signal = StdStream::connect(address).unwrap();
+        signal.read_exact(&mut [0; 2]).unwrap();
+        stream.write_all(b"a line\nfourrest").unwrap();
+        signal.read_exact(&mut [0; 2]).unwrap();
+        let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        linger.unwrap();
+    });
+    let expected = (
+        "a line\n".into(),
+        *b"four",
+        b"rest".to_vec(),
+        ConnectionReset,
+    );
+    assert_eq!(served, expected);
 }
 
 #[test]

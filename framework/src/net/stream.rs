@@ -104,6 +104,12 @@ impl TcpStream {
             .queue(self.key, &self.shard.pool, data.into());
     }
 
+    /// Queues a copy of bytes, as [`queue`](TcpStream::queue) does.
+    pub(super) fn queue_copy(&mut self, bytes: &[u8]) {
+        let copy = self.shard.pool.copy(bytes);
+        self.queue(copy);
+    }
+
     /// How many queued bytes the kernel has not taken yet.
     pub fn unsent_len(&self) -> usize {
         self.shard.io.borrow().unsent_len(self.key)
