@@ -1,6 +1,6 @@
 //! `TechEmpower`'s database tests, over each shard's own connections to `PostgreSQL`.
 //!
-//! `scripts/db.sh` starts a `PostgreSQL` with the suite's table, this program, and checks what it
+//! `scripts/db.py` starts a `PostgreSQL` with the suite's table, this program, and checks what it
 //! answers. By hand: `cargo run --release --example db -- --database 'user=me dbname=hello_world'`,
 //! then `curl 'localhost:8080/queries?queries=3'`.
 
