@@ -100,9 +100,9 @@ def main():
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subjects = {"sunstar": ours, **({"axum": axum} if options.compare else {})}
-    build(options.compare)
+    build(options)
     with Cluster() as cluster:
-        check(cluster)
+        check(cluster, options.program)
         if options.compare:
             measure(cluster, subjects, options)
 
@@ -111,22 +111,28 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compare", action="store_true", help="measure it beside axum")
+    parser.add_argument("--program", type=pathlib.Path,
+                        help="check this one, as it is (default: build and take the release)")
     parser.add_argument("--reps", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="of a run (default 3)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.compare and options.program:
+        parser.error("--compare measures the release: leave --program out")
+    return options
 
 
-def build(compare):
+def build(options):
     cargo = ["cargo", "build", "--release", "--quiet"]
-    subprocess.run([*cargo, "-p", "sunstar", "--example", "db"], cwd=ROOT, check=True)
-    if compare:
+    if not options.program:
+        subprocess.run([*cargo, "-p", "sunstar", "--example", "db"], cwd=ROOT, check=True)
+    if options.compare:
         manifest = ["--locked", "--manifest-path", PEERS / "Cargo.toml", "-p", "peer-axum-db"]
         subprocess.run([*cargo, *manifest], cwd=ROOT, check=True, env={
             **os.environ, "CARGO_TARGET_DIR": str(PEERS / "target")})
 
 
-def ours(cluster, port):
-    return (f"{TARGET}/release/examples/db --listen 127.0.0.1:{port} --smp 1 --cpuset 0 "
+def ours(cluster, port, program=None):
+    return (f"{program or TARGET / 'release/examples/db'} --listen 127.0.0.1:{port} --smp 1 --cpuset 0 "
             f"--postgres 127.0.0.1:{cluster.port} --database 'user={USER} dbname={NAME}'")
 
 
@@ -135,13 +141,13 @@ def axum(cluster, port):
             f"'host=127.0.0.1 port={cluster.port} user={USER} dbname={NAME}'")
 
 
-def check(cluster):
+def check(cluster, program):
     """Every answer is a row of the table, written as the suite wants it; no answer is invented."""
     lines = cluster.sql("SELECT id, randomnumber FROM world").split()
     table = dict(tuple(map(int, line.split("|"))) for line in lines)
     require(len(table) == ROWS, f"{len(table)} rows in the table")
     port = free_port()
-    with Server(ours(cluster, port), port, 0) as _:
+    with Server(ours(cluster, port, program), port, 0):
         checked = 0
         for _ in range(200):
             checked += check_rows(table, "[" + get(port, "/db") + "]", 1)

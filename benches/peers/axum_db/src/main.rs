@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -52,7 +52,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let by_id = client.prepare(by_id).await?;
         links.push(Link { client, by_id });
     }
-    let pool = Pool { links, turn: AtomicUsize::new(0) };
+    let pool = Pool {
+        links,
+        turn: AtomicUsize::new(0),
+    };
     let router = Router::new()
         .route("/db", get(one))
         .route("/queries", get(many))
@@ -78,7 +81,10 @@ impl Link {
         let id = rand::rng().random_range(1..=10_000);
         let row = self.client.query_one(&self.by_id, &[&id]).await;
         let row = row.expect("the database answers");
-        World { id: row.get(0), random_number: row.get(1) }
+        World {
+            id: row.get(0),
+            random_number: row.get(1),
+        }
     }
 }
 
@@ -89,6 +95,6 @@ async fn one(State(pool): State<Arc<Pool>>) -> Json<World> {
 async fn many(State(pool): State<Arc<Pool>>, Query(asked): Query<Asked>) -> Json<Vec<World>> {
     let count = asked.queries.and_then(|count| count.parse().ok());
     let link = pool.link();
-    let worlds = (0..count.unwrap_or(1).clamp(1, 500)).map(async |_| Ok::<_, ()>(link.world().await));
-    Json(try_join_all(worlds).await.expect("no error is made"))
+    let worlds = (0..count.unwrap_or(1).clamp(1, 500)).map(|_| link.world());
+    Json(join_all(worlds).await)
 }
