@@ -4,13 +4,16 @@
 //! answers. By hand: `cargo run --release --example db -- --database 'user=me dbname=hello_world'`,
 //! then `curl 'localhost:8080/queries?queries=3'`.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::num::IntErrorKind;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};
-use sunstar::future::when_all_succeed;
+use sunstar::future::{when_all_succeed, with_timeout};
 use sunstar::net::{Adapter, TcpStream};
 use sunstar::runtime::spawn;
 use sunstar::service::Query;
@@ -22,6 +25,8 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 const ROW_COUNT: u64 = 10_000;
 /// How many rows one request gets at most; whoever asks for more gets these.
 const QUERIES_MAX: usize = 500;
+/// How long the database may take for anything, before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers /db and /queries from a table named world.
 #[derive(Clone, Parser)]
@@ -31,15 +36,16 @@ struct Cli {
     /// Where the database listens
     #[arg(long, default_value = "127.0.0.1:5432")]
     postgres: SocketAddr,
-    /// Who asks for what, as in libpq's connection strings
-    #[arg(long, default_value = "user=benchmarkdbuser dbname=hello_world")]
+    /// Who asks for what, as in libpq's connection strings, without host and port
+    #[arg(long, default_value = "user=benchmarkdbuser dbname=hello_world", value_parser = database)]
     database: Config,
-    /// Connections of each shard to the database, each of which carries many queries at a time
+    /// Connections of each shard to the database, each of which carries many queries at a time; of
+    /// all shards together it takes 100 by default
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     links: u8,
 }
 
-/// The connections of one shard, made when they are first needed and again when they have ended.
+/// The connections of one shard, made anew when they are needed and have ended.
 struct Pool {
     cli: Cli,
     links: Vec<Shared<Linked>>,
@@ -49,13 +55,20 @@ struct Pool {
 
 type Linked = std::result::Result<Rc<Link>, Failure>;
 
-/// What a client gets whose query could not be answered.
-type Failure = (StatusCode, String);
+/// Why a query was not answered.
+#[derive(Clone)]
+struct Failure {
+    /// The database has answered, with an error.
+    is_told: bool,
+    reason: String,
+}
 
 /// A connection on which many queries may be under way.
 struct Link {
     client: Client,
     by_id: Statement,
+    /// It has not answered in time.
+    is_lost: Cell<bool>,
 }
 
 #[derive(Serialize)]
@@ -82,25 +95,44 @@ fn main() -> Result<()> {
         })
 }
 
-async fn one(pool: Sharded<Pool>) -> std::result::Result<Json<World>, Failure> {
+/// Understands what a client is told to ask; where is said apart.
+fn database(text: &str) -> std::result::Result<Config, String> {
+    let config: Config = text.parse().map_err(|error| format!("{error}"))?;
+    let is_placed = !(config.get_hosts().is_empty() && config.get_ports().is_empty());
+    if is_placed || !config.get_hostaddrs().is_empty() {
+        return Err("say by --postgres ADDRESS:PORT where it is, without a host and a port".into());
+    }
+    Ok(config)
+}
+
+async fn one(pool: Sharded<Pool>) -> std::result::Result<Json<World>, Refusal> {
     let (link, id) = pool.local(|pool| (pool.link(), pool.id()));
-    link.await?.world(id).await.map(Json)
+    let world = async { link.await?.world(id).await };
+    world.await.map(Json).map_err(refusal)
 }
 
 /// As many rows as are asked for, each by a query of its own, all of them under way at once.
 async fn many(
     pool: Sharded<Pool>,
     Query(asked): Query<Asked>,
-) -> std::result::Result<Json<Vec<World>>, Failure> {
-    let count = asked.queries.and_then(|count| count.parse().ok());
-    let count = count.unwrap_or(1).clamp(1, QUERIES_MAX);
+) -> std::result::Result<Json<Vec<World>>, Refusal> {
+    let count = count(asked.queries.as_deref().unwrap_or_default());
     let (link, ids) = pool.local(|pool| {
         let ids: Vec<_> = (0..count).map(|_| pool.id()).collect();
         (pool.link(), ids)
     });
-    let link = link.await?;
+    let link = link.await.map_err(refusal)?;
     let worlds = ids.into_iter().map(|id| link.world(id));
-    when_all_succeed(worlds).await.map(Json)
+    when_all_succeed(worlds).await.map(Json).map_err(refusal)
+}
+
+/// How many rows somebody gets who asks so: one, if that is no number.
+fn count(asked: &str) -> usize {
+    let count = asked.parse().unwrap_or_else(|error| {
+        let is_large = *std::num::ParseIntError::kind(&error) == IntErrorKind::PosOverflow;
+        if is_large { QUERIES_MAX } else { 1 }
+    });
+    count.clamp(1, QUERIES_MAX)
 }
 
 impl Pool {
@@ -118,8 +150,8 @@ impl Pool {
     fn link(&mut self) -> Shared<Linked> {
         self.turn = (self.turn + 1) % self.links.len();
         let link = &mut self.links[self.turn];
-        let has_ended = |linked: Linked| linked.is_ok_and(|link| link.client.is_closed());
-        if link.peek().is_some_and(|it| it.is_err() || has_ended(it)) {
+        // One that is under way may yet be good.
+        if link.peek().is_some_and(|linked| !is_good(&linked)) {
             *link = connecting(&self.cli);
         }
         link.clone()
@@ -133,30 +165,50 @@ impl Pool {
     }
 }
 
-/// Connects once somebody waits for it.
+/// Whether queries can go out on what a connection has come to.
+fn is_good(linked: &Linked) -> bool {
+    let link = linked.as_ref();
+    link.is_ok_and(|link| !link.is_lost.get() && !link.client.is_closed())
+}
+
+/// Begins to connect, and goes on with it whoever waits.
 fn connecting(cli: &Cli) -> Shared<Linked> {
     let (address, config) = (cli.postgres, cli.database.clone());
-    Shared::new(async move {
-        let link = Link::connect(address, config).await;
-        link.map(Rc::new)
-    })
+    let link = Shared::new(async move {
+        let connected = with_timeout(PATIENCE, Link::connect(address, config)).await;
+        connected.unwrap_or_else(|late| Err(Failure::unheard(late)))
+    });
+    spawn(link.clone()).detach();
+    link
 }
 
 impl Link {
-    async fn connect(address: SocketAddr, config: Config) -> std::result::Result<Link, Failure> {
-        let stream = TcpStream::connect(address).await.map_err(unavailable)?;
-        let connected = config.connect_raw(Adapter::new(stream), NoTls).await;
-        let (client, connection) = connected.map_err(unavailable)?;
+    async fn connect(address: SocketAddr, config: Config) -> Linked {
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.map_err(Failure::unheard)?;
+        let (client, connection) = config.connect_raw(Adapter::new(stream), NoTls).await?;
         // It carries what the client says, and ends with it or with the database's end.
-        spawn(connection).detach();
+        spawn(async {
+            if let Err(error) = connection.await {
+                eprintln!("db: {}", Failure::from(error).reason);
+            }
+        })
+        .detach();
         let by_id = client.prepare("SELECT id, randomnumber FROM world WHERE id = $1");
-        let by_id = by_id.await.map_err(unavailable)?;
-        Ok(Link { client, by_id })
+        let by_id = by_id.await?;
+        Ok(Rc::new(Link {
+            client,
+            by_id,
+            is_lost: Cell::new(false),
+        }))
     }
 
     async fn world(&self, id: i32) -> std::result::Result<World, Failure> {
-        let row = self.client.query_one(&self.by_id, &[&id]).await;
-        let row = row.map_err(unavailable)?;
+        let row = with_timeout(PATIENCE, self.client.query_one(&self.by_id, &[&id])).await;
+        let row = row.map_err(|late| {
+            self.is_lost.set(true);
+            Failure::unheard(late)
+        })??;
         Ok(World {
             id: row.get(0),
             random_number: row.get(1),
@@ -164,13 +216,36 @@ impl Link {
     }
 }
 
-/// Tells the operator why, and the client only that it may come again.
-fn unavailable(error: impl std::error::Error) -> Failure {
-    let mut reason = error.to_string();
-    if let Some(source) = error.source() {
-        reason = format!("{reason}: {source}");
+impl Failure {
+    fn unheard(error: impl std::error::Error) -> Failure {
+        Failure {
+            is_told: false,
+            reason: error.to_string(),
+        }
     }
-    eprintln!("db: {reason}");
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        let source = std::error::Error::source(&error);
+        let source = source.map_or(String::new(), |source| format!(": {source}"));
+        Failure {
+            is_told: error.as_db_error().is_some(),
+            reason: format!("{error}{source}"),
+        }
+    }
+}
+
+/// What a client gets whose query was not answered.
+type Refusal = (StatusCode, &'static str);
+
+/// Tells the operator why, and the client only whether it may come again.
+fn refusal(failure: Failure) -> Refusal {
+    eprintln!("db: {}", failure.reason);
+    if failure.is_told {
+        let text = "the database cannot answer this\n";
+        return (StatusCode::INTERNAL_SERVER_ERROR, text);
+    }
     let text = "the database does not answer; try again\n";
-    (StatusCode::SERVICE_UNAVAILABLE, text.into())
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }

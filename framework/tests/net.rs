@@ -129,6 +129,7 @@ fn whoever_writes_through_traits_is_held_back_and_told_when_all_has_gone() {
             let Poll::Ready(len) = write.await else { break };
             sent += len.unwrap();
             unsent_max = unsent_max.max(stream.stream().unsent_len());
+            assert!(unsent_max <= 128 * 1024, "{unsent_max} bytes unsent");
             sunstar::runtime::yield_now().await;
         }
         let mut signal = listener.accept().await.unwrap();
@@ -139,7 +140,10 @@ fn whoever_writes_through_traits_is_held_back_and_told_when_all_has_gone() {
         stream.close().await.unwrap();
         stream.close().await.unwrap();
         let late = stream.write(b"late").await.unwrap_err().kind();
-        (sent, unsent_max, left, late)
+        // Who wraps it anew is told the same.
+        let mut stream = Adapter::new(stream.into_parts().0);
+        let later = stream.write(b"later").await.unwrap_err().kind();
+        (sent, left, late, later)
     };
     let (served, received) = with_server(serve, |address| {
         let mut stream = StdStream::connect(address).unwrap();
@@ -149,13 +153,32 @@ fn whoever_writes_through_traits_is_held_back_and_told_when_all_has_gone() {
         stream.read_to_end(&mut all).unwrap();
         all
     });
-    let (sent, unsent_max, left, late) = served;
-    assert!(unsent_max <= 128 * 1024, "{unsent_max} bytes unsent");
-    assert_eq!((left, late), (0, BrokenPipe));
+    let (sent, left, late, later) = served;
+    assert_eq!((left, late, later), (0, BrokenPipe, BrokenPipe));
     // A write takes at most 64 KiB.
     let piece = &pattern(100_000)[..64 * 1024];
     assert_eq!((received.len(), sent % piece.len()), (sent, 0));
     assert!(received.chunks(piece.len()).all(|chunk| chunk == piece));
+}
+
+#[test]
+fn an_adapter_that_waits_for_more_holds_no_memory() {
+    let serve = |mut listener: TcpListener| async move {
+        let before = sunstar::runtime::pool().outstanding();
+        let mut stream = Adapter::new(listener.accept().await.unwrap());
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        let read = sunstar::runtime::pool().outstanding();
+        stream.fill_buf().await.unwrap();
+        stream.consume_unpin(4);
+        (before, read, sunstar::runtime::pool().outstanding())
+    };
+    let ((before, read, consumed), _peer) = with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.write_all(b"fourmore").unwrap();
+        stream
+    });
+    assert!(read > before, "the rest is still there");
+    assert_eq!(consumed, before);
 }
 
 #[test]
@@ -171,31 +194,52 @@ fn what_was_not_read_through_traits_stays_and_a_reset_is_told() {
         })
         .await;
         let mut signal = listener.accept().await.unwrap();
+        // No room is no reason to wait.
+        poll_fn(|context| {
+            let read = std::pin::pin!(stream.read(&mut [])).poll(context);
+            assert!(matches!(read, Poll::Ready(Ok(0))), "{read:?}");
+            Poll::Ready(())
+        })
+        .await;
         signal.queue("go");
-        assert_eq!(stream.read(&mut []).await.unwrap(), 0);
         let mut line = String::new();
         stream.read_line(&mut line).await.unwrap();
         stream.read_exact(&mut room).await.unwrap();
+        assert_eq!(&room, b"four");
         stream.fill_buf().await.unwrap();
         let (stream, unread) = stream.into_parts();
         let mut stream = Adapter::new(stream);
+        // By tokio's traits, behind what is in the room already.
+        let mut all = Vec::from("rest: ");
+        let mut filled = tokio::io::ReadBuf::new(&mut room);
+        filled.put_slice(b"- ");
+        signal.queue("more");
+        poll_fn(|context| {
+            let stream = std::pin::Pin::new(&mut stream);
+            tokio::io::AsyncRead::poll_read(stream, context, &mut filled)
+        })
+        .await
+        .unwrap();
+        all.extend_from_slice(&unread);
+        all.extend_from_slice(filled.filled());
         signal.queue("on");
         let error = stream.read(&mut room).await.unwrap_err().kind();
-        (line, room, unread.to_vec(), error)
+        (line, all, error)
     };
     let (served, ()) = with_server(serve, |address| {
         let mut stream = StdStream::connect(address).unwrap();
         let mut signal = StdStream::connect(address).unwrap();
         signal.read_exact(&mut [0; 2]).unwrap();
         stream.write_all(b"a line\nfourrest").unwrap();
+        signal.read_exact(&mut [0; 4]).unwrap();
+        stream.write_all(b"..").unwrap();
         signal.read_exact(&mut [0; 2]).unwrap();
         let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         linger.unwrap();
     });
     let expected = (
         "a line\n".into(),
-        *b"four",
-        b"rest".to_vec(),
+        b"rest: rest- ..".to_vec(),
         ConnectionReset,
     );
     assert_eq!(served, expected);

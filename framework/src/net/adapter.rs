@@ -22,10 +22,10 @@ const WRITE_LEN_MAX: usize = 64 * 1024;
 /// `AsyncBufRead`, `AsyncWrite`) and by tokio's of the same names. Of tokio it takes the traits
 /// only: there is no runtime of tokio's, and none is needed.
 ///
-/// So clients that take any stream run on a shard, such as `tokio_postgres`'s `connect_raw` and
-/// hyper's connections (through its `TokioIo`). It is neither `Send` nor `Sync`, and its library
-/// must not ask for that, nor call `tokio::spawn` or tokio's timers, which panic here: spawn what
-/// it hands out with [`runtime::spawn`](crate::runtime::spawn).
+/// So clients run on a shard that take any stream which need not be `Send`, as this is not: such as
+/// `tokio_postgres`'s `connect_raw`, and hyper's connections in `hyper-util`'s `TokioIo`. They must
+/// not call `tokio::spawn` or tokio's timers either, which panic here: spawn what they hand out
+/// with [`runtime::spawn`](crate::runtime::spawn).
 ///
 /// A write takes at most 64 KiB, and waits while more than that is unsent. Shutting down (closing,
 /// in the words of `futures-io`) waits until all is sent and then sends FIN; what is written later
@@ -49,9 +49,8 @@ const WRITE_LEN_MAX: usize = 64 * 1024;
 /// ```
 pub struct Adapter {
     stream: TcpStream,
-    /// What was received and not yet read.
+    /// What was received and not yet read. While there is nothing it holds no memory either.
     received: Buf,
-    is_shut: bool,
 }
 
 impl Adapter {
@@ -60,7 +59,6 @@ impl Adapter {
         Adapter {
             stream,
             received: Buf::new(),
-            is_shut: false,
         }
     }
 
@@ -96,12 +94,21 @@ impl Adapter {
         let bytes = ready!(self.poll_fill(context))?;
         let len = bytes.len().min(room);
         copy(&bytes[..len]);
-        self.received.advance(len);
+        self.take(len);
         Poll::Ready(Ok(len))
     }
 
+    /// Leaves out the first bytes of those that are there.
+    fn take(&mut self, len: usize) {
+        self.received.advance(len);
+        if self.received.is_empty() {
+            // An empty part keeps its block as well as a full one.
+            self.received = Buf::new();
+        }
+    }
+
     fn poll_queue(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_shut {
+        if self.stream.is_shut() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         if bytes.is_empty() {
@@ -118,10 +125,9 @@ impl Adapter {
     }
 
     fn poll_fin(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_shut {
+        if !self.stream.is_shut() {
             ready!(self.poll_sent(context))?;
             self.stream.shutdown();
-            self.is_shut = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -132,7 +138,6 @@ impl fmt::Debug for Adapter {
         out.debug_struct("Adapter")
             .field("stream", &self.stream)
             .field("unread", &self.received.len())
-            .field("is_shut", &self.is_shut)
             .finish()
     }
 }
@@ -155,7 +160,7 @@ impl futures_io::AsyncBufRead for Adapter {
     }
 
     fn consume(mut self: Pin<&mut Self>, len: usize) {
-        self.received.advance(len);
+        self.take(len);
     }
 }
 
@@ -195,7 +200,7 @@ impl tokio::io::AsyncBufRead for Adapter {
     }
 
     fn consume(mut self: Pin<&mut Self>, len: usize) {
-        self.received.advance(len);
+        self.take(len);
     }
 }
 

@@ -148,6 +148,11 @@ impl TcpStream {
         self.shard.io.borrow_mut().shutdown(self.key);
     }
 
+    /// Whether [`shutdown`](TcpStream::shutdown) was called.
+    pub(super) fn is_shut(&self) -> bool {
+        self.shard.io.borrow().is_shut(self.key)
+    }
+
     /// Bounds how long the peer may take nothing of what is with the kernel for it, after which the
     /// connection is reset (`TCP_USER_TIMEOUT`, tcp(7)); at least a millisecond, at most some 24
     /// days. `None` leaves it to the system, which waits for as long as the peer answers at all.

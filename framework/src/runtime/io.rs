@@ -181,6 +181,11 @@ impl Io {
         self.start_sending(key);
     }
 
+    /// Whether FIN was sent, or will be behind what is queued.
+    pub(crate) fn is_shut(&self, key: SocketKey) -> bool {
+        self.sockets[key.index()].shutdown_wanted
+    }
+
     /// How many bytes the kernel has not taken yet.
     pub(crate) fn unsent_len(&self, key: SocketKey) -> usize {
         self.sockets[key.index()].unsent_len()

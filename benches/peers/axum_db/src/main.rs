@@ -1,5 +1,6 @@
 //! `TechEmpower`'s database tests on axum, hyper and tokio-postgres: `peer-axum-db PORT DATABASE`.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,6 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use futures_util::future::join_all;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls, Statement};
@@ -78,7 +78,7 @@ impl Pool {
 
 impl Link {
     async fn world(&self) -> World {
-        let id = rand::rng().random_range(1..=10_000);
+        let id = id();
         let row = self.client.query_one(&self.by_id, &[&id]).await;
         let row = row.expect("the database answers");
         World {
@@ -97,4 +97,13 @@ async fn many(State(pool): State<Arc<Pool>>, Query(asked): Query<Asked>) -> Json
     let link = pool.link();
     let worlds = (0..count.unwrap_or(1).clamp(1, 500)).map(|_| link.world());
     Json(join_all(worlds).await)
+}
+
+/// A row's number, drawn as the example `db` does.
+fn id() -> i32 {
+    thread_local!(static RANDOM: Cell<u64> = const { Cell::new(1) });
+    let random = RANDOM.get().wrapping_mul(6_364_136_223_846_793_005);
+    let random = random.wrapping_add(1_442_695_040_888_963_407);
+    RANDOM.set(random);
+    (random >> 33) as i32 % 10_000 + 1
 }
