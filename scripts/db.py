@@ -58,7 +58,7 @@ class Cluster:
             self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
             if self.user:
                 os.chown(self.place, self.user.pw_uid, self.user.pw_gid)
-            self.tool("initdb", "--auth=trust", "--no-sync", "--encoding=UTF8",
+            self.tool("initdb", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8",
                       f"--username={USER}", "--pgdata", f"{self.place}/data")
             self.start()
             self.sql(f"CREATE DATABASE {NAME}", "postgres")
