@@ -169,7 +169,8 @@ def build(options):
 
 def ours(cluster, port, program=None):
     return (f"{program or TARGET / 'release/examples/db'} --listen 127.0.0.1:{port} --smp 1 "
-            f"--cpuset 0 --postgres 127.0.0.1:{cluster.port} --database 'user={USER} dbname={NAME}'")
+            f"--cpuset 0 --postgres 127.0.0.1:{cluster.port} "
+            f"--database 'user={USER} dbname={NAME}'")
 
 
 def axum(cluster, port):
