@@ -135,12 +135,11 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    subjects = {"sunstar": ours, **({"axum": axum} if options.compare else {})}
     build(options)
     with Cluster() as cluster:
         check(cluster, options.program)
         if options.compare:
-            measure(cluster, subjects, options)
+            measure(cluster, options)
 
 
 def arguments():
@@ -238,7 +237,8 @@ def require(holds, otherwise):
         raise Failure(otherwise)
 
 
-def measure(cluster, subjects, options):
+def measure(cluster, options):
+    subjects = {"sunstar": ours, "axum": axum}
     print(f"64 connections of wrk, {options.reps} rounds of {options.seconds} s, interleaved")
     for path in ("/db", "/queries?queries=20"):
         rows = {name: [] for name in subjects}

@@ -128,11 +128,11 @@ async fn many(
 
 /// How many rows somebody gets who asks so: one, if that is no number.
 fn count(asked: &str) -> usize {
-    let count = asked.parse().unwrap_or_else(|error| {
-        let is_large = *std::num::ParseIntError::kind(&error) == IntErrorKind::PosOverflow;
-        if is_large { QUERIES_MAX } else { 1 }
-    });
-    count.clamp(1, QUERIES_MAX)
+    match asked.parse::<usize>() {
+        Ok(count) => count.clamp(1, QUERIES_MAX),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => QUERIES_MAX,
+        Err(_) => 1,
+    }
 }
 
 impl Pool {
