@@ -2,11 +2,13 @@
 //! nothing.
 //!
 //! What must hold: the server is another process, so that its time is not counted as ours; what is
-//! told is a ceiling: a result near it says more about loadgen than about the server.
+//! told is a ceiling: a result near it says more about loadgen than about the server, so later
+//! reports tell how far below it they are.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use crate::ceiling::{Ceilings, Shape};
 use crate::cli::Calibrate;
 use crate::exit::{Exit, Failure};
 use crate::number::{grouped, rounded};
@@ -31,6 +33,7 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         "{:>8}{:>16}{:>14}",
         "depth", "requests/s", "thread busy"
     )?;
+    let mut found = Vec::new();
     for depth in depths(calibrate.load.pipeline) {
         let mut load = calibrate.load.clone();
         load.pipeline = depth;
@@ -43,7 +46,9 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         if let Some(signal) = trial.signal {
             return Err(Failure::new(Exit::Interrupted { signal }, "interrupted"));
         }
-        let rate = grouped(rounded(trial.tally.rate(&trial.measured.ledger)));
+        let rate = trial.tally.rate(&trial.measured.ledger);
+        found.extend(trial::shape(&plan, &trial.tally).map(|shape| (shape, rate)));
+        let rate = grouped(rounded(rate));
         let busy = trial
             .evidence
             .busy
@@ -55,7 +60,26 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         out,
         "\nBelow 80 % busy the sink was the limit, and loadgen can do more than this."
     )?;
+    writeln!(out, "{}", keep(found))?;
     Ok(Exit::Fine)
+}
+
+/// Keeps what was found for later reports, and tells where.
+fn keep(found: Vec<(Shape, f64)>) -> String {
+    let Some(path) = Ceilings::path() else {
+        return "Not kept: neither XDG_STATE_HOME nor HOME names a directory.".into();
+    };
+    let mut ceilings = Ceilings::read(&path);
+    for (shape, rate) in found {
+        ceilings.enter(shape, rate);
+    }
+    match ceilings.write(&path) {
+        Ok(()) => format!(
+            "Kept in {}: reports of such loads now tell the headroom.",
+            path.display()
+        ),
+        Err(error) => format!("Not kept: {}: {error}", path.display()),
+    }
 }
 
 /// All depths to measure, the one that was asked for among them.

@@ -30,12 +30,22 @@ fn value(path: &str, name: &str) -> Option<String> {
     found.map(|value| value.trim().to_owned())
 }
 
+/// The names of the machine, of its kernel's release and of its CPU.
+pub(crate) fn identity() -> (Option<String>, Option<String>, Option<String>) {
+    (
+        line("/proc/sys/kernel/hostname"),
+        line("/proc/sys/kernel/osrelease"),
+        value("/proc/cpuinfo", "model name"),
+    )
+}
+
 /// The machine, who may run where on it, and the driver of the shards.
 pub(crate) fn env(placement: &Placement, server_pid: Option<u32>, driver: Option<&str>) -> Env {
+    let (host, kernel, cpu) = identity();
     Env {
-        host: line("/proc/sys/kernel/hostname"),
-        kernel: line("/proc/sys/kernel/osrelease"),
-        cpu: value("/proc/cpuinfo", "model name"),
+        host,
+        kernel,
+        cpu,
         cpus: std::thread::available_parallelism().ok().map(Into::into),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         client_cpus: Some(client_cpus(placement).to_string()),

@@ -7,6 +7,7 @@ mod ab;
 mod accounts;
 mod arrival;
 mod calibrate;
+mod ceiling;
 mod challenge;
 mod chart;
 mod check;

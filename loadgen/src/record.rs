@@ -134,6 +134,8 @@ pub(crate) struct Judged {
     pub(crate) clock_uncertainty_p99_ns: Option<u64>,
     #[serde(default)]
     pub(crate) clock_uncertainty_max_ns: u64,
+    #[serde(default)]
+    pub(crate) headroom_vs_calibration: Option<f64>,
 }
 
 /// What became of the requests.

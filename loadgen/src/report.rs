@@ -126,6 +126,11 @@ fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     );
     parts.extend(
         evidence
+            .headroom
+            .map(|left| format!("headroom {}", percent(left))),
+    );
+    parts.extend(
+        evidence
             .waited
             .map(|waited| format!("waited for a CPU {}", percent(waited))),
     );

@@ -172,6 +172,7 @@ fn judged(trial: &Trial) -> Judged {
         exhausted: trial.evidence.exhausted,
         clock_uncertainty_p99_ns: uncertainty.map(|time| crate::moment::Moment::after(time).0),
         clock_uncertainty_max_ns: crate::moment::Moment::after(trial.tally.uncertainty.max()).0,
+        headroom_vs_calibration: trial.evidence.headroom,
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use sunstar::runtime::wall_clock;
 
 use crate::accounts::Accounts;
+use crate::ceiling::{Ceilings, Shape};
 use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::latency::PERCENTILES;
@@ -18,7 +19,7 @@ use crate::machine::{self, Used};
 use crate::moment::clock;
 use crate::number::approximate;
 use crate::observer::{Observer, Outputs};
-use crate::plan::{Limit, Pace, Plan};
+use crate::plan::{Limit, Pace, Place, Plan};
 use crate::record::Server;
 use crate::statistics;
 use crate::tally::Tally;
@@ -136,6 +137,7 @@ fn evidence(
         open,
         achieved: achieved(plan, tally, measured),
         busy: worst(&|health| health.busy),
+        headroom: headroom(plan, tally, measured),
         waited: worst(&|health| health.waited),
         delay: tally.delay.tail().filter(|_| open),
         lag: measured.lag.tail().filter(|_| open),
@@ -146,6 +148,25 @@ fn evidence(
         steady: steady(plan, tally, rows),
         unsent: tally.unsent.sum(),
     }
+}
+
+/// Which ceiling is this run's; none is that of a Unix socket, which `calibrate` does not use.
+pub(crate) fn shape(plan: &Plan, tally: &Tally) -> Option<Shape> {
+    let Place::Tcp(_) = plan.place else {
+        return None;
+    };
+    Some(Shape {
+        driver: tally.driver?.to_owned(),
+        threads: plan.placement.shard_count(),
+        depth: plan.depth,
+        connections: plan.used_connection_count(),
+    })
+}
+
+/// What part of the ceiling this run did not use, when loadgen was calibrated for the like of it.
+fn headroom(plan: &Plan, tally: &Tally, measured: &Accounts) -> Option<f64> {
+    let ceiling = Ceilings::read(&Ceilings::path()?).of(&shape(plan, tally)?)?;
+    Some(1.0 - tally.rate(&measured.ledger) / ceiling)
 }
 
 /// What was answered of what was offered, less what the end took longer than planned.

@@ -54,6 +54,8 @@ pub(crate) struct Evidence {
     pub(crate) achieved: Option<f64>,
     /// The share of its time that the busiest shard has worked.
     pub(crate) busy: Option<f64>,
+    /// How much of loadgen's own ceiling was left; negative above what calibration reached.
+    pub(crate) headroom: Option<f64>,
     /// The share of its time that the worst shard has waited for a CPU.
     pub(crate) waited: Option<f64>,
     /// The generator's own delay: without waits for a free connection.

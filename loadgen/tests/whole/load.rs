@@ -149,8 +149,13 @@ fn no_knee_is_found_beyond_what_a_queue_can_serve() {
 }
 
 #[test]
-fn calibrate_tells_what_loadgen_can_do_here() {
-    let ended = loadgen(&["calibrate", "-d", "100ms", "-c", "4", "-p", "4"]);
+fn calibrate_tells_what_loadgen_can_do_here_and_later_reports_how_far_below_they_are() {
+    let load = ["-d", "100ms", "-c", "4", "-p", "4"];
+    std::fs::remove_dir_all(scratch("state")).ok();
+    let sink = Sink::start(&[]);
+    let headroom = || json(&load, &sink.url)["verdict"]["headroom_vs_calibration"].clone();
+    assert_eq!(headroom(), Value::Null, "nothing is known yet");
+    let ended = loadgen(&[&["calibrate"], &load[..]].concat());
     ended.expect(0, &["Against loadgen's own sink at http://127.0.0.1:"]);
     let row = |depth: &str| {
         let rows = ended.out.lines().map(str::split_whitespace);
@@ -158,10 +163,17 @@ fn calibrate_tells_what_loadgen_can_do_here() {
             .map(Iterator::collect::<Vec<_>>)
             .filter(|row| row.first() == Some(&depth));
         let rate = row.next().unwrap()[1].replace(',', "");
-        rate.parse::<u64>().unwrap()
+        rate.parse::<u32>().unwrap()
     };
     assert!(
         ["1", "4", "16"].iter().all(|depth| row(depth) > 0),
         "{ended:#?}"
     );
+    ended.expect(0, &["Kept in ", "/loadgen/ceilings.json: reports"]);
+    assert!(headroom().as_f64().is_some_and(|left| left < 1.0));
+    let rate = f64::from(row("4"));
+    let slow = json(&[&load[..], &["-R", "100"]].concat(), &sink.url);
+    let left = slow["verdict"]["headroom_vs_calibration"].as_f64().unwrap();
+    let expected = 1.0 - slow["rate"]["achieved"].as_f64().unwrap() / rate;
+    assert!((left - expected).abs() < 1e-4, "{left} {expected}");
 }

@@ -5,6 +5,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::result::scratch;
+
 /// How long a run may take at most: whatever a server does, nothing of loadgen's waits for ever.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -63,6 +65,7 @@ pub(crate) fn start(args: &[&str]) -> Child {
         command.args(args);
     }
     command
+        .env("XDG_STATE_HOME", scratch("state"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
