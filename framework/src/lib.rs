@@ -34,6 +34,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 mod error;
+pub mod fs;
 pub mod future;
 pub mod http;
 pub mod manual;

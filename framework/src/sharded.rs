@@ -4,7 +4,7 @@
 //! borrow of shard state never spans a suspension; whoever asks a shard that has not started its
 //! `T` yet waits for it.
 
-use std::any::{Any, TypeId, type_name};
+use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -74,13 +74,11 @@ impl<T: 'static> Sharded<T> {
     #[track_caller]
     pub fn start(value: T) -> Sharded<T> {
         let taken = runtime::with_current(|shard| {
-            let mut states = shard.states.borrow_mut();
-            let id = TypeId::of::<T>();
-            states.retain(|(known, state)| *known != id || !state.is::<Stopped>());
-            if states.iter().any(|(known, _)| *known == id) {
+            let place = shard.states.place::<T>().try_borrow_mut();
+            let Some(mut place) = place.ok().filter(|place| place.is_none()) else {
                 return Some(shard.id);
-            }
-            states.push((id, Rc::new(RefCell::new(value))));
+            };
+            *place = Some(value);
             None
         });
         if let Some(id) = taken.filter(|_| size_of::<T>() > 0) {
@@ -107,7 +105,7 @@ impl<T: 'static> Sharded<T> {
     /// It behaves as if there were one shard. It stays on the thread that made it.
     pub fn single(value: T) -> Sharded<T> {
         let place = SINGLES.with_borrow_mut(|singles| {
-            singles.push(Rc::new(RefCell::new(value)));
+            singles.push(Rc::new(RefCell::new(Some(value))));
             singles.len() - 1
         });
         Sharded {
@@ -134,19 +132,22 @@ impl<T: 'static> Sharded<T> {
     #[inline]
     #[track_caller]
     pub fn local<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        let state = match self.place {
-            Place::EveryShard => state_here::<T>(),
-            Place::Single(place) => SINGLES.with_borrow(|singles| singles.get(place).cloned()),
+        let result = match self.place {
+            Place::EveryShard => here(f),
+            Place::Single(place) => {
+                let single = SINGLES.with_borrow(|singles| singles.get(place).cloned());
+                within(single.as_ref().and_then(|single| single.downcast_ref()), f)
+            }
         };
         let name = type_name::<T>();
-        let state = state.unwrap_or_else(|| panic!("no `{name}` here: `Sharded::start` it"));
-        let Some(state) = state.downcast_ref::<RefCell<T>>() else {
-            panic!("the `{name}` of this shard was stopped")
-        };
-        let Ok(mut state) = state.try_borrow_mut() else {
-            panic!("`local` on `{name}` inside `local` on the same: do both in one closure")
-        };
-        f(&mut state)
+        match result {
+            Ok(result) => result,
+            Err((Refused::Missing, _)) => panic!("no `{name}` here: `Sharded::start` it"),
+            Err((Refused::Stopped, _)) => panic!("the `{name}` of this shard was stopped"),
+            Err((Refused::Used, _)) => {
+                panic!("`local` on `{name}` inside `local` on the same: do both in one closure")
+            }
+        }
     }
 
     /// Runs `f` with the `T` of `shard`, there, and gives back what it returns. On the current
@@ -163,8 +164,8 @@ impl<T: 'static> Sharded<T> {
         F: FnOnce(&mut T) -> R + Send + 'static,
         R: Send + 'static,
     {
-        let here = self.is_single() || runtime::current_shard() == shard;
-        if here {
+        let is_here = self.is_single() || runtime::current_shard() == shard;
+        if is_here {
             return self.local(f);
         }
         let mut units = match self.units {
@@ -174,12 +175,10 @@ impl<T: 'static> Sharded<T> {
         let mut f = f;
         let mut patience = START_PATIENCE;
         loop {
-            let errand = move || {
-                if state_here::<T>().is_some() {
-                    Ok(local_here(f))
-                } else {
-                    Err(f)
-                }
+            let errand = move || match here(f) {
+                Err((Refused::Missing, f)) => Err(f),
+                Err((_, f)) => Ok(Sharded::everywhere().local(f)),
+                Ok(result) => Ok(result),
             };
             let answer = match units {
                 None => Mesh::call(shard, errand).await,
@@ -373,22 +372,41 @@ impl<T: 'static> Sharded<T> {
     }
 }
 
-/// The current shard's `T`, if it was started.
+/// Why a closure did not run.
+enum Refused {
+    /// There is no such state.
+    Missing,
+    /// There is none any more.
+    Stopped,
+    /// Another closure has it.
+    Used,
+}
+
+/// Runs `f` with the current shard's `T`, or gives it back.
 #[inline]
-fn state_here<T: 'static>() -> Option<Rc<dyn Any>> {
-    runtime::with_current(|shard| {
-        let states = shard.states.borrow();
-        let state = states.iter().find(|(id, _)| *id == TypeId::of::<T>());
-        state.map(|(_, state)| Rc::clone(state))
-    })
+fn here<T: 'static, R, F>(f: F) -> Result<R, (Refused, F)>
+where
+    F: FnOnce(&mut T) -> R,
+{
+    runtime::with_current(|shard| within(shard.states.find(), f))
 }
 
-fn local_here<T: 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
-    Sharded::everywhere().local(f)
+#[inline]
+fn within<T, R, F>(place: Option<&RefCell<Option<T>>>, f: F) -> Result<R, (Refused, F)>
+where
+    F: FnOnce(&mut T) -> R,
+{
+    let Some(place) = place else {
+        return Err((Refused::Missing, f));
+    };
+    let Ok(mut state) = place.try_borrow_mut() else {
+        return Err((Refused::Used, f));
+    };
+    match &mut *state {
+        Some(state) => Ok(f(state)),
+        None => Err((Refused::Stopped, f)),
+    }
 }
-
-/// Stands where a `T` was that was stopped.
-struct Stopped;
 
 impl<T> Clone for Sharded<T> {
     #[inline]

@@ -28,7 +28,7 @@ use loom::thread;
 
 use backlog::{Backlog, Pushed};
 use parked::Parked;
-use woken::Woken;
+use woken::{Raised, Woken};
 
 /// A shard and what others see of it: the tail of a single-producer queue, which is stored with
 /// release and looked at with acquire, as `rtrb` does it.
@@ -170,7 +170,11 @@ fn what_waits_for_a_thread_is_run_once_and_the_threads_end() {
             }
         });
         let pushed = backlog.push(2, 1, 1);
-        assert_eq!(pushed, Ok(Pushed::Taken), "there is room for one that waits");
+        assert_eq!(
+            pushed,
+            Ok(Pushed::Taken),
+            "there is room for one that waits"
+        );
         let left: usize = backlog.close().into_iter().sum();
         assert_eq!(backlog.push(4, 1, 1), Err(4));
         thread.join().unwrap();
@@ -198,5 +202,39 @@ fn an_idle_thread_is_woken_for_what_comes() {
             loom::thread::yield_now();
         }
         assert_eq!(thread.join().unwrap(), 3);
+    });
+}
+
+/// What is written before a flag is raised is seen by the shard, although only one of the threads
+/// that raise it pushes: whoever finds it raised relies on who has.
+#[test]
+fn a_flag_that_is_raised_already_still_brings_what_was_written() {
+    loom::model(|| {
+        let shard = Arc::new((Raised::new(), Woken::new(), AtomicUsize::new(0)));
+        let wake = |shard: Arc<(Raised, Woken<u8>, AtomicUsize)>| {
+            thread::spawn(move || {
+                shard.2.fetch_add(1, Ordering::Relaxed);
+                if shard.0.raise() {
+                    shard.1.push(7).expect("open");
+                }
+            })
+        };
+        let waking = [wake(Arc::clone(&shard)), wake(Arc::clone(&shard))];
+        let look = || {
+            let woken = shard.1.take();
+            assert!(woken.len() <= 1, "it stands there once");
+            woken.first().map(|_| {
+                shard.0.lower();
+                shard.2.load(Ordering::Relaxed)
+            })
+        };
+        let first = look();
+        waking.into_iter().for_each(|thread| thread.join().unwrap());
+        // The last look saw all, or there is another one to come.
+        assert_eq!(
+            look().or(first),
+            Some(2),
+            "woken for the last time too early"
+        );
     });
 }

@@ -14,10 +14,10 @@ use std::thread::{self, Thread};
 use async_task::Builder;
 
 use super::current;
-use super::executor::Runnable;
-use super::groups::Index;
+use super::executor::Want;
 use super::placement::ShardId;
 use super::shard::Outside;
+use super::task::Crossing;
 
 /// How many calls of alien threads may be in at a shard, unless somebody says otherwise.
 const CALLS_MAX: usize = 1024;
@@ -129,11 +129,10 @@ impl Alien {
         };
         let begun = send(outside, move || {
             let future = f();
-            let task = super::spawn(async move {
+            Crossing::spawn(async move {
                 let _place = place;
                 future.await
-            });
-            Detached::of(task.into_fallible())
+            })
         });
         let answer = async move {
             let task = begun.await.ok_or(CallError::Ended { shard })?;
@@ -244,27 +243,23 @@ where
     R: Send + 'static,
 {
     let to = Arc::clone(outside);
-    let schedule = move |runnable: Runnable| {
-        // A runnable that is dropped tells its task that there is no answer.
-        if to.woken.push(runnable).is_ok() {
+    let schedule = move |call| {
+        // A call that is dropped tells its task that there is no answer.
+        if to.woken.push(Want::Call(call)).is_ok() {
             to.bell.ring_from_outside();
         }
     };
-    let builder = Builder::new().propagate_panic(true).metadata(Index::MAIN);
-    let (runnable, task) = builder.spawn(move |_| async move { f() }, schedule);
+    let builder = Builder::new().propagate_panic(true);
+    let (runnable, task) = builder.spawn(move |()| async move { f() }, schedule);
     runnable.schedule();
-    Detached::of(task.fallible())
+    Detached {
+        task: Some(task.fallible()),
+    }
 }
 
 /// A task that goes on when its handle is dropped.
 pub(super) struct Detached<R> {
-    task: Option<async_task::FallibleTask<R, Index>>,
-}
-
-impl<R> Detached<R> {
-    fn of(task: async_task::FallibleTask<R, Index>) -> Detached<R> {
-        Detached { task: Some(task) }
-    }
+    task: Option<async_task::FallibleTask<R>>,
 }
 
 impl<R> Future for Detached<R> {

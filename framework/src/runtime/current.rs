@@ -3,29 +3,20 @@
 //! It is found through a scope that each reactor turn enters, not through the thread, so that a
 //! simulator can run all shards on one. What must hold: scopes do not nest.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use super::clock::Clock;
-use super::executor::{Kept, Task};
 use super::mesh::Mesh;
 use super::placement::ShardId;
 use super::shard::Shard;
+use super::task::{Crossing, Kept, Task};
 use crate::mem::Pool;
+use crate::sys::scope::Scope;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
-}
-
-/// Ends the scope when dropped, also by a panic.
-struct Scope;
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        CURRENT.with(|current| current.borrow_mut().take());
-    }
+    static CURRENT: Scope<Rc<Shard>> = const { Scope::new() };
 }
 
 /// Runs `f` with `shard` as the current shard.
@@ -33,15 +24,7 @@ impl Drop for Scope {
 /// # Panics
 /// If this thread is in the scope of a shard already.
 pub(super) fn enter<R>(shard: &Rc<Shard>, f: impl FnOnce() -> R) -> R {
-    CURRENT.with(|current| {
-        let before = current.borrow_mut().replace(Rc::clone(shard));
-        assert!(
-            before.is_none(),
-            "the scope of one shard inside that of another"
-        );
-    });
-    let _scope = Scope;
-    f()
+    CURRENT.with(|current| current.enter(shard, f))
 }
 
 /// Runs `f` with the current shard.
@@ -50,24 +33,15 @@ pub(super) fn enter<R>(shard: &Rc<Shard>, f: impl FnOnce() -> R) -> R {
 /// Outside of every shard: only code that runs on a shard may ask for it.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Rc<Shard>) -> R) -> R {
-    CURRENT.with(|current| {
-        let current = current.borrow();
-        f(current
-            .as_ref()
-            .expect("not on a shard: call this from `run_on_all_shards` or a handler"))
+    try_with(|shard| {
+        f(shard.expect("not on a shard: call this from `run_on_all_shards` or a handler"))
     })
 }
 
 /// Runs `f` with the current shard, if there is one.
 #[inline]
 pub(crate) fn try_with<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
-    // While a thread ends, the scope's storage may be gone: then there is no shard either.
-    let mut f = Some(f);
-    let result = CURRENT.try_with(|current| {
-        let f = f.take().expect("called once");
-        f(current.borrow().as_ref())
-    });
-    result.unwrap_or_else(|_| f.take().expect("not called yet")(None))
+    CURRENT.with(|current| current.with(f))
 }
 
 /// Starts a task on the current shard.
@@ -118,8 +92,8 @@ where
     if shard == current_shard() {
         return Kept::of(spawn(f())).await;
     }
-    let there = Mesh::call(shard, move || Kept::of(spawn(f()))).await;
-    there.await
+    let there = Mesh::call(shard, move || Crossing::spawn(f())).await;
+    there.await.expect("shards end together")
 }
 
 /// The moment at which the current turn began. It does not move within a turn.

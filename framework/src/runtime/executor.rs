@@ -1,55 +1,71 @@
-//! [`Executor`]: runs the tasks of one shard; [`Task`]: the handle of one.
+//! [`Executor`]: runs the tasks of one shard.
 //!
 //! What must hold: a task is polled and dropped on its shard only; waking it from another thread
-//! puts it into the shard's [`WakeQueue`] and rings the doorbell; when the shard ends, every task
-//! is dropped. A task stays in its group, which it carries in its header: whoever wakes it, it
-//! becomes ready there. With one group a turn reads no clock (`groups`).
+//! puts its alarm into the shard's [`WakeQueue`] and rings the doorbell; when the shard ends, every
+//! task is dropped. A task stays in its group, which its slot knows: whoever wakes it, it becomes
+//! ready there. With one group a turn reads no clock (`groups`). What happens on the shard alone
+//! costs no atomic operation (ADR 39).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-
 use super::clock::Clock;
-use super::current;
 use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
 use super::preempt::{Slice, need_preempt};
 use super::pulse::Pulse;
 use super::shard::Outside;
+use super::slot::{Alarm, Ran, Slot};
+use super::task::Task;
+use super::wakee::Wakee;
 use super::woken::Woken;
 
 /// How many tasks run in a turn before the driver gets its own: so a chain of tasks that wake each
 /// other cannot starve the sockets.
 const TASKS_PER_TURN: usize = 256;
 
-/// A task that is ready, with the group that it belongs to.
-pub(super) type Runnable = async_task::Runnable<Index>;
+/// What other threads want of a shard.
+pub(crate) enum Want {
+    /// To wake a task.
+    Wake(Arc<Alarm>),
+    /// To have something called, on behalf of a thread that is no shard.
+    Call(async_task::Runnable),
+}
 
-/// The tasks of one shard that other threads have woken.
-pub(crate) type WakeQueue = Woken<Runnable>;
+impl From<Arc<Alarm>> for Want {
+    fn from(alarm: Arc<Alarm>) -> Want {
+        Want::Wake(alarm)
+    }
+}
+
+/// What other threads want of one shard, until it takes it up.
+pub(crate) type WakeQueue = Woken<Want>;
 
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
     /// By group.
-    ready: [RefCell<VecDeque<Runnable>>; GROUPS_MAX],
+    ready: [RefCell<VecDeque<Rc<Slot>>>; GROUPS_MAX],
     groups: RefCell<Groups>,
     group_count: Cell<usize>,
     /// The group of the task that runs.
     current: Cell<Index>,
     slice: Slice,
-    /// A waker for every task that has not ended, so that all can be dropped with the shard.
-    alive: RefCell<Slab<Waker>>,
-    /// How many of them there are, by group.
+    /// By place.
+    slots: RefCell<Vec<Rc<Slot>>>,
+    /// Those without a task, the last to become so at the end.
+    free: RefCell<Vec<Rc<Slot>>>,
+    /// How many tasks have not ended, by group.
     counts: [Cell<usize>; GROUPS_MAX],
     spawned: Cell<u64>,
     polls: Cell<u64>,
     /// Wakers of those that have given up the rest of the turn.
-    yielded: RefCell<VecDeque<Waker>>,
+    yielded: RefCell<VecDeque<Wakee>>,
+    /// The place of the task that was polled last.
+    running: RefCell<Option<Rc<Slot>>>,
 }
 
 impl Executor {
@@ -63,11 +79,13 @@ impl Executor {
             group_count: Cell::new(1),
             current: Cell::new(Index::MAIN),
             slice: Slice::new(quota),
-            alive: RefCell::new(Slab::new()),
+            slots: RefCell::default(),
+            free: RefCell::default(),
             counts: Default::default(),
             spawned: Cell::new(0),
             polls: Cell::new(0),
             yielded: RefCell::default(),
+            running: RefCell::default(),
         }
     }
 
@@ -90,24 +108,23 @@ impl Executor {
     where
         F: Future + 'static,
     {
-        let place = self.alive.borrow_mut().insert(Waker::noop().clone());
         let count = &self.counts[group.place()];
         count.set(count.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
-        let future = Registered {
-            place,
-            group,
-            future,
-        };
-        let outside = Arc::clone(outside);
-        let schedule = move |runnable| schedule(&outside, runnable);
-        let builder = async_task::Builder::new()
-            .propagate_panic(true)
-            .metadata(group);
-        let (runnable, task) = builder.spawn_local(move |_| future, schedule);
-        self.alive.borrow_mut()[place] = runnable.waker();
-        runnable.schedule();
-        Task { task }
+        let free = self.free.borrow_mut().pop();
+        let slot = free.unwrap_or_else(|| self.add_slot(outside));
+        let (work, task) = Task::new(future, Rc::clone(&slot));
+        slot.take_in(group, work);
+        self.enqueue(&slot);
+        task
+    }
+
+    #[cold]
+    fn add_slot(&self, outside: &Arc<Outside>) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = Slot::new(slots.len(), outside);
+        slots.push(Rc::clone(&slot));
+        slot
     }
 
     /// Runs ready tasks until none is left or the turn's share is used up: first those that this
@@ -129,12 +146,27 @@ impl Executor {
     /// Runs a task of this group, if one is ready.
     #[inline]
     fn run_one(&self, group: Index) -> bool {
-        let Some(runnable) = self.ready[group.place()].borrow_mut().pop_front() else {
+        let Some(slot) = self.ready[group.place()].borrow_mut().pop_front() else {
             return false;
         };
-        self.polls.set(self.polls.get() + 1);
-        runnable.run();
+        self.running.replace(Some(Rc::clone(&slot)));
+        let group = slot.group();
+        let ran = slot.run();
+        if ran != Ran::Nobody {
+            self.polls.set(self.polls.get() + 1);
+        }
+        if ran == Ran::Ended {
+            self.count_end(group);
+        }
+        if slot.is_free() {
+            self.free.borrow_mut().push(slot);
+        }
         true
+    }
+
+    fn count_end(&self, group: Index) {
+        let count = &self.counts[group.place()];
+        count.set(count.get() - 1);
     }
 
     /// Gives slices to groups until none has something to do or the turn's share is used up.
@@ -219,8 +251,18 @@ impl Executor {
     }
 
     /// Wakes in the next turn, after what its completions, messages and timers wake.
-    pub(crate) fn wake_next_turn(&self, waker: Waker) {
-        self.yielded.borrow_mut().push_back(waker);
+    pub(crate) fn wake_next_turn(&self, wakee: Wakee) {
+        self.yielded.borrow_mut().push_back(wakee);
+    }
+
+    /// The place of the task that runs, if this is its waker.
+    #[inline]
+    pub(super) fn running(&self, waker: &Waker) -> Option<Rc<Slot>> {
+        let running = self.running.borrow();
+        running
+            .as_ref()
+            .filter(|slot| slot.is_woken_by(waker))
+            .cloned()
     }
 
     #[inline]
@@ -243,7 +285,7 @@ impl Executor {
 
     /// How many tasks have not ended.
     pub(crate) fn task_count(&self) -> usize {
-        self.alive.borrow().len()
+        self.counts.iter().map(Cell::get).sum()
     }
 
     /// How many tasks were started.
@@ -256,153 +298,62 @@ impl Executor {
         self.polls.get()
     }
 
-    /// Drops every task, those that other threads have woken included. Must run in the shard's
-    /// scope.
+    /// Drops every task, and what other threads want. Must run in the shard's scope.
     pub(crate) fn clear(&self, woken: &WakeQueue) {
-        while self.task_count() > 0 || self.is_ready() || woken.is_waiting() {
-            let wakers: Vec<_> = self.alive.borrow_mut().drain().collect();
-            wakers.into_iter().for_each(Waker::wake);
-            self.resume_yielded();
-            self.collect(woken);
-            // Taken out one by one: what is dropped may start tasks of its own.
-            for ready in &self.ready {
-                loop {
-                    let next = ready.borrow_mut().pop_front();
-                    let Some(runnable) = next else { break };
-                    drop(runnable);
+        let mut is_clear = false;
+        while !is_clear {
+            is_clear = self.yielded.take().is_empty() && woken.take().is_empty();
+            // One by one: what is dropped may start tasks of its own.
+            let mut place = 0;
+            while let Some(slot) = self.slot(place) {
+                if slot.clear() {
+                    is_clear = false;
+                    self.count_end(slot.group());
+                }
+                place += 1;
+            }
+        }
+        self.ready
+            .iter()
+            .for_each(|ready| ready.borrow_mut().clear());
+    }
+
+    fn slot(&self, place: usize) -> Option<Rc<Slot>> {
+        self.slots.borrow().get(place).cloned()
+    }
+
+    /// Makes the task in this place ready, if there is one.
+    #[inline]
+    pub(super) fn wake(&self, place: usize) {
+        self.enqueue(&self.slots.borrow()[place]);
+    }
+
+    #[inline]
+    pub(super) fn enqueue(&self, slot: &Rc<Slot>) {
+        if slot.enqueue() {
+            let ready = &self.ready[slot.group().place()];
+            ready.borrow_mut().push_back(Rc::clone(slot));
+        }
+    }
+
+    /// Takes in what other threads want.
+    pub(crate) fn collect(&self, outside: &Arc<Outside>) {
+        if !outside.woken.is_waiting() {
+            return;
+        }
+        for want in outside.woken.take() {
+            match want {
+                Want::Wake(alarm) => {
+                    alarm.lower();
+                    self.wake(alarm.place());
+                }
+                Want::Call(call) => {
+                    let run = async move {
+                        call.run();
+                    };
+                    self.spawn_in(Index::MAIN, outside, run).detach();
                 }
             }
         }
-    }
-
-    #[inline]
-    fn push(&self, runnable: Runnable) {
-        let group = *runnable.metadata();
-        self.ready[group.place()].borrow_mut().push_back(runnable);
-    }
-
-    /// Takes in what other threads have woken.
-    pub(crate) fn collect(&self, woken: &WakeQueue) {
-        if woken.is_waiting() {
-            woken.take().into_iter().for_each(|it| self.push(it));
-        }
-    }
-}
-
-/// Makes a task ready: directly on its own shard, through the wake queue from anywhere else.
-#[inline]
-fn schedule(outside: &Arc<Outside>, runnable: Runnable) {
-    current::try_with(|shard| match shard {
-        Some(shard) if Arc::ptr_eq(&shard.outside, outside) => shard.executor.push(runnable),
-        _ => {
-            let pushed = outside.woken.push(runnable);
-            assert!(pushed.is_ok(), "a shard drops its tasks before it ends");
-            outside.bell.ring_from_outside();
-        }
-    });
-}
-
-pin_project_lite::pin_project! {
-    /// A future that leaves the register when it is dropped.
-    struct Registered<F> {
-        place: usize,
-        group: Index,
-        #[pin]
-        future: F,
-    }
-
-    impl<F> PinnedDrop for Registered<F> {
-        fn drop(this: Pin<&mut Self>) {
-            leave(this.place, this.group);
-        }
-    }
-}
-
-/// Takes a task that has ended out of the register.
-fn leave(place: usize, group: Index) {
-    current::try_with(|shard| {
-        let Some(shard) = shard else { return };
-        let executor = &shard.executor;
-        let count = &executor.counts[group.place()];
-        count.set(count.get() - 1);
-        // `clear` has emptied the register before it drops the tasks.
-        let waker = executor.alive.borrow_mut().try_remove(place);
-        drop(waker);
-    });
-}
-
-impl<F: Future> Future for Registered<F> {
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(context)
-    }
-}
-
-/// The handle of a task. It is a future of the task's result.
-///
-/// # Cancel safety
-/// Dropping the handle cancels the task: its future is dropped at the next turn. Call
-/// [`detach`](Task::detach) to let it run on by itself.
-#[must_use = "dropping a task cancels it; call `.detach()` to let it run"]
-#[derive(Debug)]
-pub struct Task<T> {
-    task: async_task::Task<T, Index>,
-}
-
-impl<T> Task<T> {
-    /// Lets the task run without its handle. A panic in it ends only the task; the process's panic
-    /// hook has told of it.
-    pub fn detach(self) {
-        self.task.detach();
-    }
-
-    /// The handle as one for which the task may have been cancelled.
-    pub(super) fn into_fallible(self) -> async_task::FallibleTask<T, Index> {
-        self.task.fallible()
-    }
-
-    /// Whether the task has ended.
-    pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
-    }
-}
-
-/// The handle of a task that goes on when its handle is dropped.
-pub(crate) struct Kept<T> {
-    task: Option<Task<T>>,
-}
-
-impl<T> Kept<T> {
-    pub(crate) fn of(task: Task<T>) -> Kept<T> {
-        Kept { task: Some(task) }
-    }
-}
-
-impl<T> Future for Kept<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let task = self.task.as_mut().expect("kept until it is dropped");
-        Pin::new(task).poll(context)
-    }
-}
-
-impl<T> Drop for Kept<T> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.detach();
-        }
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = T;
-
-    /// # Panics
-    /// If the task has panicked: the panic goes on here.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.task).poll(context)
     }
 }

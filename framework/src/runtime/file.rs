@@ -1,16 +1,20 @@
-//! Files without holding the shard up: what is in memory is taken at once, for the rest a ring is
-//! asked; a driver that has none does it by a call that blocks.
+//! Files without holding the shard up. What is served is taken at once if it is in memory, and
+//! asked of the ring if not; a driver that has none does it by a call that blocks. What a program
+//! asks of its own files goes to the ring, or to a thread that may block.
 
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::blocking::blocking;
 use super::current;
-use super::op::Outcome;
 use super::shard::Shard;
-use crate::sys::file::{self, Directory, FileOp};
+use crate::mem::Block;
+use crate::runtime::file_op::{FileDone, FileOp};
+use crate::sys::file::{self, Directory};
 
 /// Opens what is at `path` below `root`, for reading: see [`Directory::open_beneath`].
 ///
@@ -31,8 +35,11 @@ pub(crate) async fn open(root: &Directory, path: &[u8]) -> io::Result<File> {
 }
 
 async fn open_by_ring(shard: Rc<Shard>, root: &Directory, path: &[u8]) -> io::Result<File> {
-    match InFlight::start(shard, root.opening(path)?).end().await {
-        Ok(Outcome::Opened(file)) => Ok(file.into()),
+    match InFlight::start(shard, FileOp::Open(root.opening(path)?))
+        .end()
+        .await
+    {
+        Ok(FileDone::Opened(file)) => Ok(file.into()),
         Ok(_) => unreachable!("an open opens"),
         // Somebody has renamed something on the way, or the kernel does not let rings open files.
         Err(error) if is_to_be_repeated(&error) => root.open_beneath(path),
@@ -48,7 +55,7 @@ async fn open_by_ring(shard: Rc<Shard>, root: &Directory, path: &[u8]) -> io::Re
 /// # Cancel safety
 /// Dropping the future leaves `into` as it was.
 pub(crate) async fn read(
-    file: &Rc<File>,
+    file: &Arc<File>,
     at: u64,
     len: usize,
     into: &mut Vec<u8>,
@@ -72,23 +79,60 @@ pub(crate) async fn read(
 
 async fn read_by_ring(
     shard: Rc<Shard>,
-    file: &Rc<File>,
+    file: &Arc<File>,
     at: u64,
     len: usize,
     into: &mut Vec<u8>,
 ) -> io::Result<usize> {
     let op = FileOp::Read {
-        file: Rc::clone(file),
+        file: Arc::clone(file),
         at,
-        room: Vec::with_capacity(len),
+        room: Block::with_capacity(len),
+        from: 0,
     };
     match InFlight::start(shard, op).end().await? {
-        Outcome::Read(read) => {
-            into.extend_from_slice(&read);
-            Ok(read.len())
+        FileDone::Moved {
+            mut block,
+            len: read,
+        } => {
+            let read = read.min(len);
+            block.set_len(read);
+            into.extend_from_slice(&block);
+            Ok(read)
         }
         _ => unreachable!("a read reads"),
     }
+}
+
+/// Carries an operation out, by the ring or on a thread that may block.
+///
+/// # Errors
+/// What the disk says; what [`blocking`] says.
+///
+/// # Panics
+/// Outside of every shard.
+///
+/// # Cancel safety
+/// What has begun goes on to its end, and what it brings is dropped.
+pub(crate) async fn carry_out(op: FileOp) -> io::Result<FileDone> {
+    match shard_that_takes_files() {
+        Some(shard) => InFlight::start(shard, op).end().await,
+        None => on_a_thread(move || op.call()).await,
+    }
+}
+
+/// Does what blocks elsewhere.
+///
+/// # Errors
+/// What `f` says; of the kind `ResourceBusy` what [`blocking`] says.
+///
+/// # Panics
+/// Outside of every shard.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
+    f: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let busy = |error| io::Error::new(io::ErrorKind::ResourceBusy, error);
+    blocking(f).await.map_err(busy)?
 }
 
 /// The current shard, if there is one and its driver takes files.
@@ -100,7 +144,7 @@ fn shard_that_takes_files() -> Option<Rc<Shard>> {
     })
 }
 
-fn is_to_be_repeated(error: &io::Error) -> bool {
+pub(crate) fn is_to_be_repeated(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || file::is_refused(error)
 }
 
@@ -117,7 +161,7 @@ impl InFlight {
         InFlight { shard, place }
     }
 
-    async fn end(mut self) -> io::Result<Outcome> {
+    async fn end(mut self) -> io::Result<FileDone> {
         poll_fn(|context| {
             let place = self.place.expect("not polled again when it has ended");
             let polled = self.shard.io.borrow_mut().poll_file(place, context);
@@ -185,7 +229,7 @@ mod tests {
     fn a_ring_opens_and_reads_what_is_below_and_nothing_else() {
         on_a_ring("reads", |shard, root| async move {
             let file = open_by_ring(Rc::clone(&shard), &root, b"a").await.unwrap();
-            let (file, mut into) = (Rc::new(file), b"read: ".to_vec());
+            let (file, mut into) = (Arc::new(file), b"read: ".to_vec());
             let read = read_by_ring(Rc::clone(&shard), &file, 3, 4, &mut into);
             assert_eq!(read.await.unwrap(), 4);
             assert_eq!(into, b"read: 3456");
@@ -203,24 +247,28 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_ends_and_leaves_nothing() {
         on_a_ring("given-up", |shard, root| async move {
-            let file = Rc::new(root.open_beneath(b"a").unwrap());
+            let file = Arc::new(root.open_beneath(b"a").unwrap());
             let before = shard.io.borrow().driver.in_flight();
             drop(InFlight::start(
                 Rc::clone(&shard),
-                root.opening(b"a").unwrap(),
+                FileOp::Open(root.opening(b"a").unwrap()),
             ));
-            let room = Vec::with_capacity(4);
             let read = FileOp::Read {
-                file: Rc::clone(&file),
+                file: Arc::clone(&file),
                 at: 0,
-                room,
+                room: Block::with_capacity(4),
+                from: 0,
             };
             drop(InFlight::start(Rc::clone(&shard), read));
             assert_eq!(shard.io.borrow().driver.in_flight(), before + 2);
             while shard.io.borrow().driver.in_flight() > before {
                 yield_now().await;
             }
-            assert_eq!(Rc::strong_count(&file), 1, "the operation has let go of it");
+            assert_eq!(
+                Arc::strong_count(&file),
+                1,
+                "the operation has let go of it"
+            );
             assert_eq!(pool().outstanding(), 0);
         });
     }
@@ -228,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_in_memory_and_what_is_not_reads_alike() {
         on_a_ring("alike", |_, root| async move {
-            let file = Rc::new(open(&root, b"a").await.unwrap());
+            let file = Arc::new(open(&root, b"a").await.unwrap());
             for (at, len, read) in [(0, 4, "0123"), (8, 4, "89"), (10, 4, ""), (99, 4, "")] {
                 let mut into = Vec::new();
                 let count = super::read(&file, at, len, &mut into).await.unwrap();

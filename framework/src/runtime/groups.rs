@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::current;
-use super::executor::Task;
+use super::task::Task;
 
 /// Groups of one shard at most, the main one included.
 pub const GROUPS_MAX: usize = 16;

@@ -20,14 +20,14 @@ use super::current;
 use super::doorbell::Doorbell;
 use super::driver::{Driver, Wait};
 use super::epoll::Epoll;
-use super::executor::Task;
 use super::fallback;
 use super::hosted::{self, Host, Waiter};
-use super::mesh::Mesh;
+use super::mesh::{self, Ends};
 use super::placement::{Placement, ShardId};
 use super::reactor;
 use super::shard::{Outside, Shard};
 use super::stall::{Stalls, Watch};
+use super::task::Task;
 use super::trial;
 use super::uring::Uring;
 use super::uring_options::UringOptions;
@@ -245,13 +245,13 @@ where
     let (started, starts) = mpsc::channel();
     let mut threads = Vec::new();
     let mut gos = Vec::new();
-    for (index, mesh) in Mesh::connect(count).into_iter().enumerate() {
+    for (index, ends) in mesh::connect(count).into_iter().enumerate() {
         let id = ShardId::of(index);
         let (go, told) = mpsc::channel::<()>();
         let (config, main) = (config.clone(), Arc::clone(main));
         let (together, started) = (Arc::clone(&together), started.clone());
         let body = move || {
-            let start = start(id, &config, make, &together, mesh);
+            let start = start(id, &config, make, &together, ends);
             let (shard, host) = start.map_err(|error| started.send(Err(error))).ok()?;
             started.send(Ok(())).ok()?;
             // So that the caller notices when a shard has ended without a word.
@@ -306,7 +306,7 @@ fn start(
     config: &Config,
     make: Make,
     together: &Together,
-    mesh: Mesh,
+    ends: Ends,
 ) -> std::result::Result<(Shard, Option<Host>), Failure> {
     if let Some(cpu) = config.placement.cpu(id)
         && !cpu::pin(cpu)
@@ -330,7 +330,7 @@ fn start(
         id,
         config,
         Arc::clone(&together.outside),
-        mesh,
+        ends,
         driver,
         Arc::clone(&together.blocking),
     );

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::current;
 use super::placement::ShardId;
+use super::wakee::Wakee;
 
 /// Messages that a queue between two shards holds.
 const QUEUE_LEN: usize = 128;
@@ -42,7 +43,7 @@ enum Message {
 
 /// The caller's end of an errand.
 enum Call {
-    Away(Option<Waker>),
+    Away(Option<Wakee>),
     Back(Box<dyn Errand>),
     /// The caller has gone; whatever comes back is dropped.
     Abandoned,
@@ -56,11 +57,40 @@ struct Link {
     outbox: VecDeque<Message>,
     calls: Slab<Call>,
     /// Callers that wait for an errand to come back before they may send theirs, by ticket.
-    waiting: BTreeMap<u64, Waker>,
+    waiting: BTreeMap<u64, Wakee>,
     next_ticket: u64,
 }
 
-/// One shard's ends of all queues.
+/// One shard's ends of all queues, by shard, on their way to its thread; `None` at its own place.
+pub(crate) struct Ends(Vec<Option<End>>);
+
+/// The ends of the queues to and from one other shard.
+struct End {
+    to: Producer<Message>,
+    from: Consumer<Message>,
+}
+
+/// Makes the queues between `count` shards, and gives each its ends.
+pub(crate) fn connect(count: usize) -> Vec<Ends> {
+    let mut ends: Vec<Vec<(Option<_>, Option<_>)>> = (0..count)
+        .map(|_| (0..count).map(|_| (None, None)).collect())
+        .collect();
+    let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+    for (from, to) in pairs.filter(|(from, to)| from != to) {
+        let (producer, consumer) = RingBuffer::new(QUEUE_LEN);
+        ends[from][to].0 = Some(producer);
+        ends[to][from].1 = Some(consumer);
+    }
+    let end = |(to, from): (Option<_>, Option<_>)| {
+        let (to, from) = to.zip(from)?;
+        Some(End { to, from })
+    };
+    let ends = ends.into_iter();
+    ends.map(|ends| Ends(ends.into_iter().map(end).collect()))
+        .collect()
+}
+
+/// A shard's part of all queues.
 pub(crate) struct Mesh {
     /// By shard; `None` at the shard's own place.
     links: RefCell<Vec<Option<Link>>>,
@@ -90,19 +120,10 @@ pub struct MeshStats {
 }
 
 impl Mesh {
-    /// Makes the meshes of `count` shards, connected with each other.
-    pub(crate) fn connect(count: usize) -> Vec<Mesh> {
-        let mut ends: Vec<Vec<(Option<_>, Option<_>)>> = (0..count)
-            .map(|_| (0..count).map(|_| (None, None)).collect())
-            .collect();
-        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
-        for (from, to) in pairs.filter(|(from, to)| from != to) {
-            let (producer, consumer) = RingBuffer::new(QUEUE_LEN);
-            ends[from][to].0 = Some(producer);
-            ends[to][from].1 = Some(consumer);
-        }
-        let link = |(to, from): (Option<_>, Option<_>)| {
-            let (to, from) = to.zip(from)?;
+    /// Makes the mesh of one shard of its ends.
+    pub(crate) fn new(ends: Ends) -> Mesh {
+        let link = |end: Option<End>| {
+            let End { to, from } = end?;
             let (outbox, calls, waiting) = (VecDeque::new(), Slab::new(), BTreeMap::new());
             Some(Link {
                 to,
@@ -113,14 +134,11 @@ impl Mesh {
                 next_ticket: 0,
             })
         };
-        let mesh = |ends: Vec<_>| {
-            let links = ends.into_iter().map(link).collect();
-            Mesh {
-                links: RefCell::new(links),
-                counts: Cell::default(),
-            }
-        };
-        ends.into_iter().map(mesh).collect()
+        let links = ends.0.into_iter().map(link).collect();
+        Mesh {
+            links: RefCell::new(links),
+            counts: Cell::default(),
+        }
     }
 
     /// Whether a message has come in.
@@ -203,13 +221,13 @@ impl Mesh {
             let waker = waker.take();
             *place = Call::Back(errand);
             drop(links);
-            waker.into_iter().for_each(Waker::wake);
+            waker.into_iter().for_each(Wakee::wake);
             return None;
         }
         link.calls.remove(call as usize);
         let next = link.next_caller();
         drop(links);
-        next.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Wakee::wake);
         Some(errand)
     }
 
@@ -270,12 +288,12 @@ impl Mesh {
         if queued.is_some() || link.calls.len() >= CALLS_MAX {
             let ticket = queued.unwrap_or(link.next_ticket);
             link.next_ticket += u64::from(queued.is_none());
-            let before = link.waiting.insert(ticket, waker.clone());
+            let before = link.waiting.insert(ticket, Wakee::of(waker));
             drop(links);
             drop(before);
             return Err((errand, ticket));
         }
-        let call = link.calls.insert(Call::Away(Some(waker.clone())));
+        let call = link.calls.insert(Call::Away(Some(Wakee::of(waker))));
         let call = u32::try_from(call).expect("at most CALLS_MAX");
         link.outbox.push_back(Message::Run { call, errand });
         Ok(call)
@@ -293,7 +311,7 @@ impl Mesh {
         };
         drop(links);
         drop(own);
-        next.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Wakee::wake);
     }
 
     /// Takes an errand that is back, or remembers who waits for it.
@@ -302,7 +320,7 @@ impl Mesh {
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let place = &mut link.calls[call as usize];
         if let Call::Away(place) = place {
-            let before = place.replace(waker.clone());
+            let before = place.replace(Wakee::of(waker));
             drop(links);
             drop(before);
             return Poll::Pending;
@@ -312,7 +330,7 @@ impl Mesh {
         };
         let next = link.next_caller();
         drop(links);
-        next.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Wakee::wake);
         Poll::Ready(errand)
     }
 
@@ -327,7 +345,7 @@ impl Mesh {
         }
         drop(links);
         drop(before);
-        next.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Wakee::wake);
     }
 }
 
@@ -346,7 +364,7 @@ impl Link {
 
     /// A place has become free: the caller that has waited longest is to be woken, when the links
     /// are not borrowed, since that may run code of the user's.
-    fn next_caller(&mut self) -> Option<Waker> {
+    fn next_caller(&mut self) -> Option<Wakee> {
         self.waiting.pop_first().map(|(_, waker)| waker)
     }
 }

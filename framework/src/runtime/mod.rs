@@ -19,6 +19,7 @@ mod epoll;
 mod executor;
 mod fallback;
 pub(crate) mod file;
+pub(crate) mod file_op;
 mod foreign;
 mod groups;
 mod hosted;
@@ -27,6 +28,7 @@ mod launch;
 mod mesh;
 mod op;
 mod parked;
+mod pinned;
 mod placement;
 mod preempt;
 mod pulse;
@@ -35,13 +37,17 @@ mod shard;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 mod sleep;
+mod slot;
 mod socket;
 mod stall;
+mod states;
 mod stats;
+mod task;
 mod timer;
 mod trial;
 mod uring;
 mod uring_options;
+mod wakee;
 mod woken;
 
 pub use crate::sys::cpu::{Cpu, CpuSet, InvalidCpuSet, Topology};
@@ -51,7 +57,6 @@ pub use choice::DriverChoice;
 pub use current::{
     current_shard, driver_features, driver_name, now, pool, run_on, shard_count, spawn, wall_clock,
 };
-pub use executor::Task;
 pub use foreign::Foreign;
 pub use groups::{GROUPS_MAX, Group, GroupStats, SHARES_MAX};
 pub use launch::{Config, Idle, run_on_all_shards};
@@ -61,11 +66,13 @@ pub use preempt::{need_preempt, yield_if_needed};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use stall::{Stall, Stalls, Tell};
 pub use stats::{Stats, stats};
+pub use task::Task;
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 
 pub(crate) use clock::deadline;
 pub(crate) use current::{descriptors_per_stream, with as with_current};
-pub(crate) use executor::Kept;
 pub(crate) use io::SocketKey;
 pub(crate) use mesh::Mesh;
 pub(crate) use shard::Shard;
+pub(crate) use task::Kept;
+pub(crate) use wakee::Wakee;

@@ -7,12 +7,12 @@
 //! operation in the same place.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use slab::Slab;
 
 use crate::mem::Buf;
-use crate::sys::file::FileOp;
+use crate::runtime::file_op::{FileDone, FileOp};
 use crate::sys::socket::{Descriptor, SockAddr};
 
 /// What the driver is asked to do. Sockets are named by number: whoever pushes keeps them open
@@ -40,8 +40,8 @@ pub(crate) enum Op {
     Shutdown { socket: RawFd },
     /// Closes a descriptor that no other operation names and that the pusher has given up.
     Close { socket: RawFd },
-    /// Opens or reads a file, which only a ring can without waiting.
-    File(FileOp),
+    /// Something about a file, which only a ring can without waiting.
+    File(Box<FileOp>),
 }
 
 /// Whom a completion is for: the socket or listener by its place in the shard's tables.
@@ -79,10 +79,8 @@ pub(crate) enum Outcome {
     Received(Buf),
     /// That many bytes of `data` were taken by the kernel.
     Sent { data: Buf, len: usize },
-    /// A file was opened.
-    Opened(OwnedFd),
-    /// What was read of a file; nothing at its end.
-    Read(Vec<u8>),
+    /// What was asked of a file.
+    File(Box<FileDone>),
     /// Connected, shut down or closed.
     Done,
 }

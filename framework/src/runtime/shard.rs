@@ -1,9 +1,7 @@
 //! [`Shard`]: one thread's reactor, memory and state; [`Outside`]: what other threads see of it.
 
-use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::alien::CallCount;
@@ -14,11 +12,12 @@ use super::driver::Driver;
 use super::executor::{Executor, WakeQueue};
 use super::io::Io;
 use super::launch::Config;
-use super::mesh::Mesh;
+use super::mesh::{Ends, Mesh};
 use super::op::Completion;
 use super::placement::ShardId;
 use super::pulse::Pulse;
 use super::socket::Wakers;
+use super::states::States;
 use super::timer::Wheel;
 use crate::mem::Pool;
 
@@ -57,7 +56,7 @@ pub(crate) struct Shard {
     /// The threads that may block, of all shards.
     pub(super) blocking: Arc<BlockingPool>,
     /// The state that lives on this shard, by type; see `sharded`.
-    pub(crate) states: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    pub(crate) states: States,
     pub(super) batch: RefCell<Vec<Completion>>,
     /// What `reactor::wake` works on; empty between two turns.
     pub(super) wakers: Cell<Wakers>,
@@ -68,7 +67,7 @@ impl Shard {
         id: ShardId,
         config: &Config,
         all: Arc<[Arc<Outside>]>,
-        mesh: Mesh,
+        ends: Ends,
         driver: Driver,
         blocking: Arc<BlockingPool>,
     ) -> Shard {
@@ -83,9 +82,9 @@ impl Shard {
             executor: Executor::new(config.task_quota),
             timers,
             io: RefCell::new(Io::new(driver)),
-            mesh,
+            mesh: Mesh::new(ends),
             blocking,
-            states: RefCell::new(Vec::new()),
+            states: States::default(),
             batch: RefCell::new(Vec::new()),
             wakers: Cell::default(),
         }
@@ -94,8 +93,7 @@ impl Shard {
     /// Drops all that lives on it. Must run in its scope.
     pub(super) fn clear(&self) {
         self.executor.clear(&self.outside.woken);
-        let states = std::mem::take(&mut *self.states.borrow_mut());
-        drop(states);
+        self.states.clear();
     }
 
     /// How many shards there are.

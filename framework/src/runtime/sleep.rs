@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::clock::deadline;
 use super::current;
 use super::timer::TimerKey;
+use super::wakee::Wakee;
 
 /// Waits until the shard's clock has reached a deadline. See [`sleep_until`].
 ///
@@ -96,7 +97,7 @@ impl Future for Sleep {
                 .timer
                 .and_then(|timer| timers.rewake(timer, context.waker()));
             if before.is_none() {
-                self.timer = Some(timers.insert(self.deadline, context.waker().clone()));
+                self.timer = Some(timers.insert(self.deadline, Wakee::of(context.waker())));
                 self.fires = self.deadline;
             }
             drop((timers, before));
@@ -133,7 +134,7 @@ impl Future for YieldNow {
         }
         self.yielded = true;
         current::try_with(|shard| match shard {
-            Some(shard) => shard.executor.wake_next_turn(context.waker().clone()),
+            Some(shard) => shard.executor.wake_next_turn(Wakee::of(context.waker())),
             None => context.waker().wake_by_ref(),
         });
         Poll::Pending

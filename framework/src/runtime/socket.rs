@@ -12,6 +12,7 @@ use std::task::Waker;
 use smallvec::SmallVec;
 
 use super::op::OpId;
+use super::wakee::Wakee;
 use crate::mem::{Buf, Chain};
 use crate::sys::socket::Descriptor;
 
@@ -51,7 +52,7 @@ pub(super) struct Backlog {
     pub(super) unsent: Chain,
     /// Why nothing can be sent any more.
     pub(super) error: Option<io::Error>,
-    pub(super) writer: Option<Waker>,
+    pub(super) writer: Option<Wakee>,
 }
 
 /// A stream socket. There are many and most are idle, so what an idle one does not need is boxed.
@@ -64,7 +65,7 @@ pub(super) struct Socket {
     pub(super) paused: bool,
     pub(super) received: SmallVec<[Buf; 1]>,
     pub(super) incoming: Incoming,
-    pub(super) reader: Option<Waker>,
+    pub(super) reader: Option<Wakee>,
     pub(super) outgoing: Outgoing,
     /// Made when something must wait, and kept.
     pub(super) backlog: Option<Box<Backlog>>,
@@ -183,7 +184,7 @@ pub(super) struct Listener {
     pub(super) paused: bool,
     pub(super) accepted: VecDeque<Descriptor>,
     pub(super) error: Option<io::Error>,
-    pub(super) acceptor: Option<Waker>,
+    pub(super) acceptor: Option<Wakee>,
 }
 
 impl Listener {
@@ -213,23 +214,23 @@ impl Listener {
 /// which may use sockets; so it happens when nothing of the shard is borrowed.
 #[derive(Default)]
 pub(crate) struct Wakers {
-    pub(super) due: Vec<Waker>,
-    pub(super) gone: Vec<Waker>,
+    pub(super) due: Vec<Wakee>,
+    pub(super) gone: Vec<Wakee>,
 }
 
 impl Wakers {
     /// Remembers the waker of whoever waits, without a clone when it is the same as before.
     #[inline]
-    pub(super) fn remember(&mut self, place: &mut Option<Waker>, waker: &Waker) {
+    pub(super) fn remember(&mut self, place: &mut Option<Wakee>, waker: &Waker) {
         match place {
-            Some(known) if known.will_wake(waker) => {}
-            _ => self.gone.extend(place.replace(waker.clone())),
+            Some(known) if known.is(waker) => {}
+            _ => self.gone.extend(place.replace(Wakee::of(waker))),
         }
     }
 
     /// Whoever waits is to be woken.
     #[inline]
-    pub(super) fn wake(&mut self, place: &mut Option<Waker>) {
+    pub(super) fn wake(&mut self, place: &mut Option<Wakee>) {
         self.due.extend(place.take());
     }
 
@@ -242,7 +243,7 @@ impl Wakers {
     /// Wakes and drops. Nothing of the shard may be borrowed.
     #[inline]
     pub(super) fn release(&mut self) {
-        self.due.drain(..).for_each(Waker::wake);
+        self.due.drain(..).for_each(Wakee::wake);
         self.gone.clear();
     }
 }

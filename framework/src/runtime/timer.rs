@@ -10,12 +10,15 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::wakee::Wakee;
+
 const TICK_SHIFT: u32 = 10;
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = 8;
 const TICK_MAX: u64 = (1 << 48) - 1;
 const NONE: u32 = u32::MAX;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Names a timer that was inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(crate) struct TimerKey {
 struct Entry {
     generation: u32,
     tick: u64,
-    waker: Option<Waker>,
+    waker: Option<Wakee>,
     slot: u16,
     previous: u32,
     next: u32,
@@ -68,7 +71,7 @@ impl Wheel {
     }
 
     /// Adds a timer that wakes `waker` at the first turn at or after `deadline`.
-    pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: Instant, waker: Wakee) -> TimerKey {
         let tick = self
             .tick_at_or_after(deadline)
             .clamp(self.elapsed + 1, TICK_MAX);
@@ -83,16 +86,16 @@ impl Wheel {
 
     /// Replaces the waker of a timer, and gives one back that is to be dropped when the wheel is
     /// not borrowed; nothing when the timer does not wait any more.
-    pub(crate) fn rewake(&mut self, key: TimerKey, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn rewake(&mut self, key: TimerKey, waker: &Waker) -> Option<Wakee> {
         let entry = self.entries.get_mut(key.index as usize)?;
         if entry.generation != key.generation {
             return None;
         }
-        entry.waker.replace(waker.clone())
+        entry.waker.replace(Wakee::of(waker))
     }
 
     /// Removes a timer. Gives its waker back if it was still waiting.
-    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Wakee> {
         let entry = self.entries.get(key.index as usize)?;
         if entry.generation != key.generation {
             return None;
@@ -102,7 +105,7 @@ impl Wheel {
     }
 
     /// Hands the wakers of all timers that are due at `now` to `fire`.
-    pub(crate) fn advance(&mut self, now: Instant, mut fire: impl FnMut(Waker)) {
+    pub(crate) fn advance(&mut self, now: Instant, mut fire: impl FnMut(Wakee)) {
         let present = self.tick_before(now);
         while let Some((level, slot, tick)) = self.first_slot() {
             if tick > present {
@@ -122,7 +125,7 @@ impl Wheel {
     }
 
     /// Moves every timer of a slot: due ones to `fire`, others to a finer level.
-    fn empty_slot(&mut self, level: usize, slot: usize, fire: &mut impl FnMut(Waker)) {
+    fn empty_slot(&mut self, level: usize, slot: usize, fire: &mut impl FnMut(Wakee)) {
         let mut index = std::mem::replace(&mut self.heads[level * SLOTS + slot], NONE);
         self.occupied[level] &= !(1 << slot);
         while index != NONE {
@@ -200,7 +203,7 @@ impl Wheel {
         index
     }
 
-    fn give_entry(&mut self, index: u32) -> Waker {
+    fn give_entry(&mut self, index: u32) -> Wakee {
         let entry = &mut self.entries[index as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.next = std::mem::replace(&mut self.free, index);
@@ -210,16 +213,19 @@ impl Wheel {
 
     /// The first tick that does not begin before `moment`: rounding up, so never early.
     fn tick_at_or_after(&self, moment: Instant) -> u64 {
-        let nanos = moment.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(nanos.div_ceil(1 << TICK_SHIFT)).unwrap_or(TICK_MAX)
+        self.nanos_until(moment).div_ceil(1 << TICK_SHIFT)
     }
 
     /// The last tick that has begun by `moment`.
     fn tick_before(&self, moment: Instant) -> u64 {
-        let nanos = moment.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(nanos >> TICK_SHIFT)
-            .unwrap_or(TICK_MAX)
-            .min(TICK_MAX)
+        (self.nanos_until(moment) >> TICK_SHIFT).min(TICK_MAX)
+    }
+
+    /// Nanoseconds since the start, up to 584 years.
+    fn nanos_until(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.start);
+        let whole = since.as_secs().saturating_mul(NANOS_PER_SECOND);
+        whole.saturating_add(u64::from(since.subsec_nanos()))
     }
 }
 
@@ -238,9 +244,9 @@ mod tests {
         }
     }
 
-    fn count() -> (Arc<Count>, Waker) {
+    fn count() -> (Arc<Count>, Wakee) {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        (Arc::clone(&count), Waker::from(count))
+        (Arc::clone(&count), Wakee::Other(Waker::from(count)))
     }
 
     #[expect(clippy::disallowed_methods, reason = "any moment will do as the start")]
@@ -351,10 +357,11 @@ mod tests {
     #[test]
     fn a_timer_wakes_the_waker_that_was_set_last() {
         let (mut wheel, start) = wheel();
-        let ((old, old_waker), (new, new_waker)) = (count(), count());
+        let ((old, old_waker), new) = (count(), Arc::new(Count(AtomicUsize::new(0))));
+        let new_waker = Waker::from(Arc::clone(&new));
         let key = wheel.insert(start + Duration::from_secs(1), old_waker);
         assert!(wheel.rewake(key, &new_waker).is_some());
-        wheel.advance(start + Duration::from_secs(2), Waker::wake);
+        wheel.advance(start + Duration::from_secs(2), Wakee::wake);
         assert!(wheel.rewake(key, &new_waker).is_none());
         let counts = (old.0.load(Ordering::Relaxed), new.0.load(Ordering::Relaxed));
         assert_eq!(counts, (0, 1));

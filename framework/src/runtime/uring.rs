@@ -23,12 +23,13 @@ use std::time::{Duration, Instant};
 use super::alarm::{Alarm, Needs};
 use super::clock::Clock;
 use super::doorbell::Doorbell;
+use super::file_op::{FileDone, FileOp};
 use super::op::{Completion, Op, OpId, OpTable, Outcome, Target};
 use super::uring_options::{Feature, UringFeatures, UringOptions, UringSizes};
 use crate::mem::{Buf, Pool};
 use crate::sys::buf_ring::BufRing;
 use crate::sys::event;
-use crate::sys::file::FileOp;
+use crate::sys::file::Opening;
 use crate::sys::limit;
 use crate::sys::probe::{Probe, QUIET};
 use crate::sys::ring::{Entry, Flags, RawCompletion, Ring, Setup, Wait, number, opcode, types};
@@ -57,7 +58,7 @@ const QUIESCE_TRIES: usize = 20;
 const QUIESCE_STEP: Duration = Duration::from_millis(50);
 
 /// The only operations that the ring takes. Whoever adds one to `entry` adds it here.
-const OPERATIONS: [u8; 12] = [
+const OPERATIONS: [u8; 15] = [
     opcode::AcceptMulti::CODE,
     opcode::RecvMulti::CODE,
     opcode::Send::CODE,
@@ -72,6 +73,9 @@ const OPERATIONS: [u8; 12] = [
     // The doorbell's eventfd, and files.
     opcode::Read::CODE,
     opcode::OpenAt2::CODE,
+    opcode::Write::CODE,
+    opcode::Fsync::CODE,
+    opcode::Fallocate::CODE,
 ];
 /// After how many receives without a provided buffer one goes to memory of its own.
 const STARVED_MAX: u8 = 4;
@@ -572,27 +576,24 @@ fn sent(target: Target, ended: Option<(Target, Op)>, len: u32) -> Completion {
 
 /// The completion of an operation on a file that went well.
 fn file_done(target: Target, ended: Option<(Target, Op)>, result: i32) -> Completion {
-    let outcome = match ended {
-        Some((_, Op::File(FileOp::Open { .. }))) => {
+    let Some((_, Op::File(op))) = ended else {
+        unreachable!("an operation on a file completes once")
+    };
+    let len = || usize::try_from(result).expect("an error has been told apart");
+    let done = match *op {
+        FileOp::Open(_) => {
             // SAFETY: a successful open's result is a descriptor that only we know.
-            Outcome::Opened(unsafe { OwnedFd::from_raw_fd(result) })
+            FileDone::Opened(unsafe { OwnedFd::from_raw_fd(result) })
         }
-        Some((_, Op::File(FileOp::Read { mut room, .. }))) => {
-            let len = usize::try_from(result).expect("an error has been told apart");
-            assert!(
-                len <= room.capacity(),
-                "more was read than there is room for"
-            );
-            // SAFETY: the kernel has written so many bytes from the beginning on.
-            unsafe { room.set_len(len) };
-            Outcome::Read(room)
+        FileOp::Read { room: block, .. } | FileOp::Write { block, .. } => {
+            FileDone::Moved { block, len: len() }
         }
-        _ => unreachable!("an operation on a file completes once"),
+        FileOp::Sync { .. } | FileOp::Allocate { .. } => FileDone::Done,
     };
     Completion {
         target,
         more: false,
-        outcome: Ok(outcome),
+        outcome: Ok(Outcome::File(Box::new(done))),
     }
 }
 
@@ -634,17 +635,61 @@ fn entry(op: &mut Op, quiet: bool) -> Entry {
             opcode::Shutdown::new(types::Fd(*socket), number::SHUT_WR).build()
         }
         Op::Close { socket } => opcode::Close::new(types::Fd(*socket)).build(),
-        Op::File(FileOp::Open {
-            directory,
-            path,
-            how,
-        }) => {
-            let directory = types::Fd(directory.as_raw_fd());
-            opcode::OpenAt2::new(directory, path.as_ptr(), &raw const **how).build()
+        Op::File(op) => file_entry(op),
+    }
+}
+
+/// The submission for an operation on a file. More than 2 GiB are moved in parts.
+fn file_entry(op: &mut FileOp) -> Entry {
+    let short = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    match op {
+        FileOp::Open(opening) => {
+            let Opening {
+                directory,
+                path,
+                how,
+            } = opening;
+            let directory = directory
+                .as_ref()
+                .map_or(number::AT_FDCWD, AsRawFd::as_raw_fd);
+            opcode::OpenAt2::new(types::Fd(directory), path.as_ptr(), &raw const **how).build()
         }
-        Op::File(FileOp::Read { file, at, room }) => {
-            let len = u32::try_from(room.capacity()).unwrap_or(u32::MAX);
-            opcode::Read::new(types::Fd(file.as_raw_fd()), room.as_mut_ptr(), len)
+        FileOp::Read {
+            file,
+            at,
+            room,
+            from,
+        } => {
+            let room = &mut room.room()[*from..];
+            let (start, len) = (room.as_mut_ptr(), short(room.len()));
+            opcode::Read::new(types::Fd(file.as_raw_fd()), start, len)
+                .offset(*at)
+                .build()
+        }
+        FileOp::Write {
+            file,
+            at,
+            block,
+            from,
+        } => {
+            let bytes = &block[*from..];
+            let (start, len) = (bytes.as_ptr(), short(bytes.len()));
+            opcode::Write::new(types::Fd(file.as_raw_fd()), start, len)
+                .offset(*at)
+                .build()
+        }
+        FileOp::Sync { file, all } => {
+            let flags = if *all {
+                types::FsyncFlags::empty()
+            } else {
+                types::FsyncFlags::DATASYNC
+            };
+            opcode::Fsync::new(types::Fd(file.as_raw_fd()))
+                .flags(flags)
+                .build()
+        }
+        FileOp::Allocate { file, at, len } => {
+            opcode::Fallocate::new(types::Fd(file.as_raw_fd()), *len)
                 .offset(*at)
                 .build()
         }

@@ -67,3 +67,23 @@ impl<T> Woken<T> {
             .expect("nothing panics while it is locked")
     }
 }
+
+/// Whether something that can be woken stands in such a queue already: a flag that any thread
+/// raises and the shard lowers before it looks at what it was raised for.
+pub(crate) struct Raised(AtomicBool);
+
+impl Raised {
+    pub(crate) fn new() -> Raised {
+        Raised(AtomicBool::new(false))
+    }
+
+    /// Whether it was not raised yet: then the caller is the one to push.
+    pub(super) fn raise(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// What was written before it was raised, by whomever, is seen behind this.
+    pub(super) fn lower(&self) {
+        self.0.swap(false, Ordering::AcqRel);
+    }
+}

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::runtime;
@@ -26,7 +26,7 @@ pub(super) enum Found {
 
 /// An open regular file.
 pub(super) struct SiteFile {
-    file: Rc<File>,
+    file: Arc<File>,
     /// How long it was when it was opened.
     pub(super) len: u64,
     /// When it was changed last.
@@ -47,7 +47,7 @@ pub(super) async fn find(root: &Directory, path: &[u8]) -> io::Result<Found> {
     Ok(Found::File(SiteFile {
         len: metadata.len(),
         modified: metadata.modified().unwrap_or(UNIX_EPOCH),
-        file: Rc::new(file),
+        file: Arc::new(file),
     }))
 }
 

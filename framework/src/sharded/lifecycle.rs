@@ -3,16 +3,14 @@
 //! What must hold: either every shard has started its part or none has; what was started last is
 //! stopped first; a part is stopped once, on its own shard, when nobody can reach it any more.
 
-use std::any::{TypeId, type_name};
-use std::cell::RefCell;
+use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 
 use futures_util::future::join_all;
 
-use super::{Sharded, Stopped};
+use super::Sharded;
 use crate::runtime::{self, ShardId};
 
 /// A part of a sharded service, with what it does before it goes.
@@ -112,14 +110,10 @@ async fn stop_on<T: Stop>(shard: ShardId) {
 /// Takes the current shard's `T` out of everybody's reach.
 fn take_here<T: 'static>() -> T {
     let taken = runtime::with_current(|shard| {
-        let mut states = shard.states.borrow_mut();
-        let place = states.iter_mut().find(|(id, _)| *id == TypeId::of::<T>());
-        place.map(|(_, state)| std::mem::replace(state, Rc::new(Stopped)))
+        let place = shard.states.find::<T>()?;
+        place.borrow_mut().take()
     });
-    let state = taken.and_then(|state| state.downcast::<RefCell<T>>().ok());
-    let state = state.unwrap_or_else(|| panic!("no `{}` here to stop", type_name::<T>()));
-    let state = Rc::try_unwrap(state).ok();
-    state.expect("it is borrowed by closures only").into_inner()
+    taken.unwrap_or_else(|| panic!("no `{}` here to stop", type_name::<T>()))
 }
 
 type StopAll = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;

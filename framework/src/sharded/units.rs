@@ -3,7 +3,6 @@
 //! What must hold: a call holds its unit until its answer is back on the shard that made it, also
 //! when nobody waits for the answer any more.
 
-use std::any::TypeId;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,15 +93,8 @@ impl CallUnits {
 /// The current shard's table.
 fn table_here() -> Rc<Table> {
     runtime::with_current(|shard| {
-        let mut states = shard.states.borrow_mut();
-        let id = TypeId::of::<Table>();
-        let found = states.iter().find(|(known, _)| *known == id);
-        let found = found.and_then(|(_, table)| Rc::clone(table).downcast::<Table>().ok());
-        found.unwrap_or_else(|| {
-            let table = Rc::new(Table::default());
-            states.push((id, Rc::clone(&table) as _));
-            table
-        })
+        let mut table = shard.states.place::<Rc<Table>>().borrow_mut();
+        Rc::clone(table.get_or_insert_default())
     })
 }
 

@@ -61,9 +61,9 @@ impl Semaphore {
     #[inline]
     pub fn acquire(&self, count: usize) -> Acquire {
         Acquire {
-            semaphore: self.clone(),
+            semaphore: Some(self.clone()),
             count,
-            waiting: Waiting::new(&self.inner.waiters),
+            waiting: None,
         }
     }
 
@@ -145,9 +145,11 @@ impl std::fmt::Debug for Semaphore {
 /// Waits for units: see [`Semaphore::acquire`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Acquire {
-    semaphore: Semaphore,
+    /// Goes on to the units.
+    semaphore: Option<Semaphore>,
     count: usize,
-    waiting: Waiting<usize>,
+    /// Whoever gets units at once never stands in line.
+    waiting: Option<Waiting<usize>>,
 }
 
 impl Future for Acquire {
@@ -156,33 +158,56 @@ impl Future for Acquire {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let is_first = !this.waiting.has_joined();
-        if !(is_first && this.semaphore.take(this.count)) {
-            if is_first && this.semaphore.inner.is_closed.get() {
-                return Poll::Ready(Err(Closed));
-            }
-            if ready!(this.waiting.poll(this.count, context)) == Answer::Refused {
-                return Poll::Ready(Err(Closed));
-            }
+        let semaphore = this
+            .semaphore
+            .as_ref()
+            .expect("not polled once it has ended");
+        if this.waiting.is_some() || !semaphore.take(this.count) {
+            ready!(this.poll_line(context))?;
         }
         Poll::Ready(Ok(Units {
-            semaphore: this.semaphore.clone(),
+            semaphore: this.semaphore.take().expect("looked at just now"),
             count: this.count,
         }))
     }
 }
 
+impl Acquire {
+    #[cold]
+    fn poll_line(&mut self, context: &Context<'_>) -> Poll<Result<(), Closed>> {
+        let inner = &self.semaphore.as_ref().expect("it has not ended").inner;
+        if self.waiting.is_none() && inner.is_closed.get() {
+            return Poll::Ready(Err(Closed));
+        }
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Waiting::new(&inner.waiters));
+        match ready!(waiting.poll(self.count, context)) {
+            Answer::Granted => Poll::Ready(Ok(())),
+            Answer::Refused => Poll::Ready(Err(Closed)),
+        }
+    }
+}
+
 impl Drop for Acquire {
+    #[inline]
     fn drop(&mut self) {
-        if !self.waiting.has_joined() {
-            return;
+        if let (Some(semaphore), Some(waiting)) = (&self.semaphore, &mut self.waiting) {
+            give_up(semaphore, waiting, self.count);
         }
-        match self.waiting.leave() {
-            // It may have been the one whom all behind it waited for.
-            None => self.semaphore.inner.serve(),
-            Some(Answer::Granted) => self.semaphore.inner.give_back(self.count),
-            Some(Answer::Refused) => {}
-        }
+    }
+}
+
+#[cold]
+fn give_up(semaphore: &Semaphore, waiting: &mut Waiting<usize>, count: usize) {
+    if !waiting.has_joined() {
+        return;
+    }
+    match waiting.leave() {
+        // It may have been the one whom all behind it waited for.
+        None => semaphore.inner.serve(),
+        Some(Answer::Granted) => semaphore.inner.give_back(count),
+        Some(Answer::Refused) => {}
     }
 }
 

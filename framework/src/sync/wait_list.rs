@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use crate::runtime::Wakee;
+
 /// No neighbour.
 const NONE: usize = usize::MAX;
 
@@ -31,7 +33,7 @@ struct Place<T> {
 }
 
 enum State<T> {
-    Waiting { wants: T, waker: Waker },
+    Waiting { wants: T, waker: Wakee },
     Served(Answer),
 }
 
@@ -79,7 +81,7 @@ impl<T: Copy> WaitList<T> {
         let key = line.places.insert(Place {
             state: State::Waiting {
                 wants,
-                waker: waker.clone(),
+                waker: Wakee::of(waker),
             },
             before,
             behind: NONE,
@@ -97,8 +99,8 @@ impl<T: Copy> WaitList<T> {
         let mut line = self.line.borrow_mut();
         let outdated = match &mut line.places[key.0].state {
             State::Served(answer) => return Some(*answer),
-            State::Waiting { waker: known, .. } if known.will_wake(waker) => return None,
-            State::Waiting { waker: known, .. } => std::mem::replace(known, waker.clone()),
+            State::Waiting { waker: known, .. } if known.is(waker) => return None,
+            State::Waiting { waker: known, .. } => std::mem::replace(known, Wakee::of(waker)),
         };
         drop(line);
         drop(outdated);

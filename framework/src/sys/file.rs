@@ -1,5 +1,5 @@
-//! [`Directory`]: opens files below one directory, and nowhere else; [`FileOp`]: what a ring does
-//! about files.
+//! [`Directory`]: opens files below one directory, and nowhere else; [`Mode`]: how one is opened
+//! anywhere.
 //!
 //! What must hold: whatever path is given, what is opened lies below the directory, also while
 //! somebody renames things there; opening never waits for the other end of a FIFO. What is called
@@ -10,13 +10,13 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use io_uring::types::OpenHow;
 
@@ -33,37 +33,6 @@ fn beneath(more: u64) -> OpenHow {
     OpenHow::new()
         .flags(FLAGS.cast_unsigned().into())
         .resolve(resolve)
-}
-
-/// What a ring is asked to do about files. It owns what it names.
-pub(crate) enum FileOp {
-    /// Opens what is at a path below a directory.
-    Open {
-        directory: Rc<OwnedFd>,
-        path: CString,
-        how: Box<OpenHow>,
-    },
-    /// Reads from a place on, at most the capacity of `room`, which is empty.
-    Read {
-        file: Rc<File>,
-        at: u64,
-        room: Vec<u8>,
-    },
-}
-
-impl fmt::Debug for FileOp {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FileOp::Open { path, .. } => out.debug_tuple("Open").field(path).finish(),
-            FileOp::Read { at, room, .. } => {
-                let (at, len) = (at, room.capacity());
-                out.debug_struct("Read")
-                    .field("at", at)
-                    .field("len", &len)
-                    .finish()
-            }
-        }
-    }
 }
 
 /// Reads what is in memory of a file from `at` on, perhaps less than `into` has room for; an error
@@ -93,14 +62,14 @@ fn is_unsupported(error: &io::Error) -> bool {
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    root: Rc<OwnedFd>,
+    root: Arc<OwnedFd>,
 }
 
 impl Directory {
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
         let mut options = std::fs::OpenOptions::new();
         let options = options.read(true).custom_flags(libc::O_DIRECTORY);
-        let root = Rc::new(options.open(path)?.into());
+        let root = Arc::new(options.open(path)?.into());
         Ok(Directory { root })
     }
 
@@ -130,11 +99,11 @@ impl Directory {
         })
     }
 
-    /// The operation by which a ring opens what is at `path`, as
+    /// What a ring needs to open what is at `path`, as
     /// [`open_beneath`](Directory::open_beneath) does.
-    pub(crate) fn opening(&self, path: &[u8]) -> io::Result<FileOp> {
-        Ok(FileOp::Open {
-            directory: Rc::clone(&self.root),
+    pub(crate) fn opening(&self, path: &[u8]) -> io::Result<Opening> {
+        Ok(Opening {
+            directory: Some(Arc::clone(&self.root)),
             path: terminated(path)?,
             how: Box::new(beneath(0)),
         })
@@ -152,23 +121,7 @@ impl Directory {
     }
 
     fn open_as(&self, path: &CStr, how: &OpenHow) -> io::Result<File> {
-        let (root, path) = (self.root.as_raw_fd(), path.as_ptr());
-        // SAFETY: `path` is terminated, `how` is of the size that is named, and both live.
-        let number = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                root,
-                path,
-                &raw const *how,
-                size_of_val(how),
-            )
-        };
-        if number < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let number = RawFd::try_from(number).expect("a descriptor has 31 bits");
-        // SAFETY: the kernel has just opened it for us.
-        Ok(unsafe { File::from_raw_fd(number) })
+        open_how(Some(&self.root), path, how)
     }
 
     /// As [`open_beneath`](Directory::open_beneath), with `openat(2)` alone.
@@ -186,6 +139,115 @@ impl Directory {
             at = open_in(&at, &step, STEP_FLAGS)?;
         }
         unreachable!("a split has at least one part")
+    }
+}
+
+/// All that `openat2(2)` is told; a path is relative to the directory, or to where the process is.
+pub(crate) struct Opening {
+    pub(crate) directory: Option<Arc<OwnedFd>>,
+    pub(crate) path: CString,
+    pub(crate) how: Box<OpenHow>,
+}
+
+impl Opening {
+    /// Calls it.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        open_how(self.directory.as_deref(), &self.path, &self.how)
+    }
+}
+
+/// Sets room aside in a file by `fallocate(2)`.
+pub(crate) fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
+    let number = |value| libc::off_t::try_from(value).map_err(|_| io::ErrorKind::InvalidInput);
+    let (at, len) = (number(at)?, number(len)?);
+    // SAFETY: it takes no memory of ours, and the descriptor is open.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, at, len) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Opens by `openat2(2)`; a path is relative to `directory`, or to where the process is.
+fn open_how(directory: Option<&OwnedFd>, path: &CStr, how: &OpenHow) -> io::Result<File> {
+    let root = directory.map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
+    let path = path.as_ptr();
+    // SAFETY: `path` is terminated, `how` is of the size that is named, and both live.
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            root,
+            path,
+            &raw const *how,
+            size_of_val(how),
+        )
+    };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let number = RawFd::try_from(number).expect("a descriptor has 31 bits");
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { File::from_raw_fd(number) })
+}
+
+/// How a file is opened that may lie anywhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mode {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    /// Any of the flags below.
+    flags: i32,
+}
+
+impl Mode {
+    /// It is made if it is not there.
+    pub(crate) const CREATE: i32 = libc::O_CREAT;
+    /// It is made, and must not be there.
+    pub(crate) const NEW: i32 = libc::O_CREAT | libc::O_EXCL;
+    /// It is emptied.
+    pub(crate) const TRUNCATE: i32 = libc::O_TRUNC;
+    /// It is read and written past the page cache.
+    pub(crate) const DIRECT: i32 = libc::O_DIRECT;
+    /// The bits of a new file, of which the process's mask takes some away.
+    const PERMISSIONS: u64 = 0o666;
+
+    pub(crate) fn set(&mut self, flag: i32, wanted: bool) {
+        if wanted {
+            self.flags |= flag;
+        } else {
+            self.flags &= !flag;
+        }
+    }
+
+    pub(crate) fn has(&self, flag: i32) -> bool {
+        self.flags & flag == flag
+    }
+
+    /// What is needed to open what is at `path`.
+    pub(crate) fn opening(&self, path: &Path) -> io::Result<Opening> {
+        let access = match (self.read, self.write) {
+            (_, false) => libc::O_RDONLY,
+            (false, true) => libc::O_WRONLY,
+            (true, true) => libc::O_RDWR,
+        };
+        let flags = access | self.flags | libc::O_CLOEXEC | libc::O_NOCTTY;
+        let creates = self.has(Mode::CREATE);
+        let how = OpenHow::new()
+            .flags(flags.cast_unsigned().into())
+            .mode(if creates { Mode::PERMISSIONS } else { 0 });
+        Ok(Opening {
+            directory: None,
+            path: terminated(path.as_os_str().as_bytes())?,
+            how: Box::new(how),
+        })
+    }
+
+    /// The same for a system that takes no `openat2`.
+    pub(crate) fn open_by_path(&self, path: &Path) -> io::Result<File> {
+        std::fs::OpenOptions::new()
+            .read(self.read || !self.write)
+            .write(self.write)
+            .custom_flags(self.flags | libc::O_NOCTTY)
+            .open(path)
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod immediate;
 pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod ring;
+pub(crate) mod scope;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 #[cfg(not(feature = "sim"))]

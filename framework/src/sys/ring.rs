@@ -16,7 +16,9 @@ pub(crate) use io_uring::{opcode, squeue::Entry, squeue::Flags, types};
 
 /// The kernel's numbers that submissions and completions carry.
 pub(crate) mod number {
-    pub(crate) use libc::{EAGAIN, ECANCELED, ENOBUFS, EOPNOTSUPP, ETIME, SHUT_WR, SOCK_CLOEXEC};
+    pub(crate) use libc::{
+        AT_FDCWD, EAGAIN, ECANCELED, ENOBUFS, EOPNOTSUPP, ETIME, SHUT_WR, SOCK_CLOEXEC,
+    };
     pub(crate) use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_WAITALL};
 }
 

@@ -1,18 +1,19 @@
 //! Operations on files, each with the one who waits for it.
 
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::Io;
+use crate::runtime::file_op::{FileDone, FileOp};
 use crate::runtime::op::{Op, Outcome, Target};
-use crate::sys::file::FileOp;
+use crate::runtime::wakee::Wakee;
 
 /// What became of an operation.
 pub(super) enum FileSlot {
     /// It is in flight, and somebody may wait for it.
-    Begun(Option<Waker>),
+    Begun(Option<Wakee>),
     /// It has ended, and nobody has asked.
-    Ended(io::Result<Outcome>),
+    Ended(io::Result<FileDone>),
     /// Nobody wants to know any more.
     Given,
 }
@@ -23,7 +24,8 @@ impl Io {
     pub(crate) fn start_file(&mut self, op: FileOp) -> u32 {
         let place = self.files.insert(FileSlot::Begun(None));
         let place = u32::try_from(place).expect("far fewer operations in flight");
-        self.driver.push(Target::File(place), Op::File(op));
+        self.driver
+            .push(Target::File(place), Op::File(Box::new(op)));
         place
     }
 
@@ -32,7 +34,7 @@ impl Io {
         &mut self,
         place: u32,
         context: &Context<'_>,
-    ) -> Poll<io::Result<Outcome>> {
+    ) -> Poll<io::Result<FileDone>> {
         match &mut self.files[place as usize] {
             FileSlot::Begun(waiter) => {
                 self.wakers.remember(waiter, context.waker());
@@ -58,6 +60,10 @@ impl Io {
 
     /// An operation has ended. What it brings to nobody is dropped: an opened file is closed.
     pub(super) fn file_done(&mut self, place: u32, outcome: io::Result<Outcome>) {
+        let outcome = outcome.map(|outcome| match outcome {
+            Outcome::File(done) => *done,
+            _ => unreachable!("an operation on a file ends as one"),
+        });
         match &mut self.files[place as usize] {
             FileSlot::Begun(waiter) => {
                 self.wakers.wake(waiter);

@@ -16,12 +16,12 @@ use std::time::Duration;
 use super::super::blocking::BlockingPool;
 use super::super::current;
 use super::super::driver::{Driver, Wait};
-use super::super::executor::Task;
 use super::super::launch::Config;
-use super::super::mesh::Mesh;
+use super::super::mesh;
 use super::super::placement::ShardId;
 use super::super::reactor;
 use super::super::shard::{Outside, Shard};
+use super::super::task::Task;
 use super::{Peers, Sim};
 use crate::error::{Error, Result};
 use crate::sys::sim;
@@ -105,7 +105,7 @@ where
         .map_err(|error| Error::io("cannot make a doorbell", error))?
         .into();
     let blocking = BlockingPool::new(config.blocking, &config.placement);
-    let lane = |(index, mesh)| {
+    let lane = |(index, ends)| {
         let id = ShardId::of(index);
         let driver = Sim::new(&outside[index].bell);
         let ring = driver.ring();
@@ -114,7 +114,7 @@ where
             id,
             config,
             Arc::clone(&outside),
-            mesh,
+            ends,
             Driver::Sim(driver),
             blocking,
         );
@@ -128,8 +128,8 @@ where
             state: State::Turn,
         }
     };
-    let meshes = Mesh::connect(count);
-    Ok(meshes.into_iter().enumerate().map(lane).collect())
+    let ends = mesh::connect(count);
+    Ok(ends.into_iter().enumerate().map(lane).collect())
 }
 
 impl<T> Runner<T> {

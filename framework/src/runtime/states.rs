@@ -1,0 +1,117 @@
+//! [`States`]: the values of one shard, found by their type.
+//!
+//! What must hold: the place of a type stays where it is for as long as the shard, so that whoever
+//! uses a value there needs no count of its users, while others are added.
+
+use std::any::{Any, TypeId};
+use std::cell::{OnceCell, RefCell};
+use std::iter;
+
+/// A list that only grows: a shard has a handful of types.
+#[derive(Default)]
+pub(crate) struct States {
+    first: OnceCell<Box<Node>>,
+}
+
+struct Node {
+    id: TypeId,
+    /// A `RefCell<Option<T>>`: `None` once it was taken out.
+    place: Box<dyn Any>,
+    /// Drops what is in it.
+    clear: fn(&dyn Any),
+    next: OnceCell<Box<Node>>,
+}
+
+impl States {
+    /// The place of a type, if one was made.
+    #[inline]
+    pub(crate) fn find<T: 'static>(&self) -> Option<&RefCell<Option<T>>> {
+        let id = TypeId::of::<T>();
+        let mut next = self.first.get();
+        while let Some(node) = next {
+            if node.id == id {
+                return node.place.downcast_ref();
+            }
+            next = node.next.get();
+        }
+        None
+    }
+
+    /// The place of a type, made if there is none.
+    pub(crate) fn place<T: 'static>(&self) -> &RefCell<Option<T>> {
+        if let Some(place) = self.find() {
+            return place;
+        }
+        let node = Node {
+            id: TypeId::of::<T>(),
+            place: Box::new(RefCell::new(None::<T>)),
+            clear: |place| {
+                let place = place.downcast_ref::<RefCell<Option<T>>>();
+                drop(place.expect("made above").take());
+            },
+            next: OnceCell::new(),
+        };
+        let last = self.nodes().last().map_or(&self.first, |node| &node.next);
+        let node = last.get_or_init(|| Box::new(node));
+        node.place.downcast_ref().expect("made above")
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        iter::successors(self.first.get(), |node| node.next.get()).map(|node| &**node)
+    }
+
+    /// Drops all values, in the order in which their places were made.
+    pub(crate) fn clear(&self) {
+        self.nodes().for_each(|node| (node.clear)(&*node.place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_by_its_type_and_stays_where_it_is() {
+        let states = States::default();
+        assert!(states.find::<u8>().is_none());
+        states.place::<u8>().replace(Some(1));
+        let first = states.find::<u8>().unwrap();
+        states.place::<u16>().replace(Some(2));
+        states.place::<u32>().replace(Some(3));
+        assert!(std::ptr::eq(first, states.place::<u8>()), "made once");
+        assert_eq!(*first.borrow(), Some(1));
+        assert_eq!(*states.find::<u16>().unwrap().borrow(), Some(2));
+        assert_eq!(*states.find::<u32>().unwrap().borrow(), Some(3));
+        assert!(states.find::<u64>().is_none());
+    }
+
+    #[test]
+    fn one_is_added_while_another_is_used() {
+        let states = States::default();
+        let used = states.place::<u8>().borrow_mut();
+        states.place::<u16>().replace(Some(7));
+        drop(used);
+        assert_eq!(*states.find::<u16>().unwrap().borrow(), Some(7));
+    }
+
+    #[test]
+    fn clearing_drops_in_the_order_of_the_places() {
+        struct Noted(u8, Rc<RefCell<Vec<u8>>>);
+        struct Other(Noted);
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                self.1.borrow_mut().push(self.0);
+            }
+        }
+        let (states, dropped) = (States::default(), Rc::new(RefCell::new(Vec::new())));
+        let other = Other(Noted(1, Rc::clone(&dropped)));
+        assert_eq!(other.0.0, 1);
+        states.place().replace(Some(other));
+        states.place().replace(Some(Noted(2, Rc::clone(&dropped))));
+        states.clear();
+        assert_eq!(*dropped.borrow(), [1, 2]);
+        assert!(states.find::<Noted>().unwrap().borrow().is_none());
+    }
+}

@@ -1,0 +1,240 @@
+//! [`Task`]: the handle of a task; [`Crossing`]: one for other threads.
+//!
+//! What must hold: a panic of a task ends the task alone, and goes on at whoever waits for it; what
+//! a task has brought is dropped with its handle.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+
+use super::current;
+use super::pinned::Pinned;
+use super::slot::Slot;
+use super::wakee::Wakee;
+
+/// What a task has brought: its output, or what it has panicked with.
+type Ended<T> = Result<T, Box<dyn Any + Send>>;
+
+/// What a task has to do with its handle.
+enum Join<T> {
+    /// It runs, and somebody may wait for it.
+    Running(Option<Wakee>),
+    Ended(Ended<T>),
+    /// It was dropped before its end, or what it brought was taken.
+    Gone,
+}
+
+/// A task as the executor knows it.
+pub(super) trait Work {
+    /// Polls it, and tells whether it has ended. Does not unwind.
+    fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Drops it, unless it has ended.
+    fn cancel(self: Pin<&Self>);
+}
+
+/// A task as its handle knows it.
+trait Joined<T> {
+    fn join(&self) -> &RefCell<Join<T>>;
+}
+
+pin_project_lite::pin_project! {
+    /// What a task and its handle have in common: one allocation.
+    struct Body<F: Future> {
+        #[pin]
+        future: Pinned<F>,
+        join: RefCell<Join<F::Output>>,
+    }
+}
+
+impl<F: Future> Body<F> {
+    fn end(self: Pin<&Self>, join: Join<F::Output>) {
+        let this = self.project_ref();
+        this.future.clear();
+        let before = this.join.replace(join);
+        if let Join::Running(Some(waiter)) = before {
+            waiter.wake();
+        }
+    }
+}
+
+impl<F: Future> Work for Body<F> {
+    #[inline]
+    fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
+        let future = self.project_ref().future;
+        let ended = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Some(Poll::Pending)) => return Poll::Pending,
+            Ok(Some(Poll::Ready(output))) => Ok(output),
+            Ok(None) => return Poll::Ready(()),
+            Err(panic) => Err(panic),
+        };
+        self.end(Join::Ended(ended));
+        Poll::Ready(())
+    }
+
+    fn cancel(self: Pin<&Self>) {
+        if matches!(*self.join.borrow(), Join::Running(_)) {
+            self.end(Join::Gone);
+        }
+    }
+}
+
+impl<F: Future> Joined<F::Output> for Body<F> {
+    #[inline]
+    fn join(&self) -> &RefCell<Join<F::Output>> {
+        &self.join
+    }
+}
+
+/// The handle of a task. It is a future of the task's result.
+///
+/// # Cancel safety
+/// Dropping the handle cancels the task: its future is dropped at the next turn. Call
+/// [`detach`](Task::detach) to let it run on by itself.
+#[must_use = "dropping a task cancels it; call `.detach()` to let it run"]
+pub struct Task<T> {
+    body: Pin<Rc<dyn Joined<T>>>,
+    /// `None` when it is not to be cancelled.
+    slot: Option<Rc<Slot>>,
+}
+
+impl<T> Task<T> {
+    /// Makes a future into what the executor runs in `slot`, and its handle.
+    #[inline]
+    pub(super) fn new<F>(future: F, slot: Rc<Slot>) -> (Pin<Rc<dyn Work>>, Task<T>)
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let body = Rc::pin(Body {
+            future: Pinned::new(future),
+            join: RefCell::new(Join::Running(None)),
+        });
+        let slot = Some(slot);
+        (Pin::clone(&body) as _, Task { body, slot })
+    }
+
+    /// Lets the task run without its handle. A panic in it ends only the task; the process's panic
+    /// hook has told of it.
+    pub fn detach(mut self) {
+        self.slot = None;
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        !matches!(*self.body.join().borrow(), Join::Running(_))
+    }
+}
+
+impl<T> Drop for Task<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        // Once the task has ended its place may be another's.
+        if !self.is_finished() {
+            Slot::cancel(&slot);
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    /// # Panics
+    /// If the task has panicked: the panic goes on here. If the task was dropped with its shard.
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let mut join = self.body.join().borrow_mut();
+        if let Join::Running(waiter) = &mut *join {
+            if !waiter
+                .as_ref()
+                .is_some_and(|waiter| waiter.is(context.waker()))
+            {
+                *waiter = Some(Wakee::of(context.waker()));
+            }
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *join, Join::Gone) {
+            Join::Ended(Ok(output)) => Poll::Ready(output),
+            Join::Ended(Err(panic)) => {
+                drop(join);
+                resume_unwind(panic)
+            }
+            _ => panic!("a task that is waited for has gone, or is waited for again"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Task")
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The handle of a task that goes on when its handle is dropped.
+pub(crate) struct Kept<T> {
+    task: Task<T>,
+}
+
+impl<T> Kept<T> {
+    pub(crate) fn of(mut task: Task<T>) -> Kept<T> {
+        task.slot = None;
+        Kept { task }
+    }
+}
+
+impl<T> Future for Kept<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.task).poll(context)
+    }
+}
+
+/// The handle of a task for whatever thread waits for it. The task goes on when it is dropped.
+pub(super) struct Crossing<T> {
+    told: oneshot::Receiver<Ended<T>>,
+}
+
+impl<T: Send + 'static> Crossing<T> {
+    /// Starts a task on the current shard.
+    ///
+    /// # Panics
+    /// Outside of every shard.
+    pub(super) fn spawn<F>(future: F) -> Crossing<T>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let task = current::spawn(async move {
+            let ended = AssertUnwindSafe(future).catch_unwind().await;
+            // Nobody may wait for it any more; then it is dropped here.
+            drop(tell.send(ended));
+        });
+        task.detach();
+        Crossing { told }
+    }
+}
+
+/// `None` if the shard has ended before the task.
+impl<T> Future for Crossing<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let told = std::task::ready!(Pin::new(&mut self.told).poll(context));
+        Poll::Ready(match told {
+            Ok(Ok(output)) => Some(output),
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(oneshot::Canceled) => None,
+        })
+    }
+}
