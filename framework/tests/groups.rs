@@ -243,6 +243,8 @@ fn the_books_of_a_group_count_its_tasks() {
         yields.await;
         let stats = group.stats();
         drop(stays);
+        // This turn ends without a slice for the group, which would be of spare time.
+        yield_now().await;
         yield_now().await;
         (
             ready,
@@ -328,4 +330,43 @@ fn shares_have_bounds_and_names_are_taken_once() {
         twice.starts_with("there is a group `main` already"),
         "{twice}"
     );
+}
+
+/// On a shard of real time that has a ring. A slice of the background lasts for a minute if nothing
+/// ends it, and it watches over itself.
+#[test]
+fn a_background_that_has_the_shard_for_itself_gives_it_up_for_what_comes() {
+    let mut config = Config::new(Placement::unpinned(1));
+    config.driver = runtime::DriverChoice::Uring;
+    config.task_quota = Duration::from_mins(1);
+    let steps = run_on_all_shards(&config, |_| async {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut listener = sunstar::net::TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let steps = Rc::new(Cell::new(0_u64));
+        let count = Rc::clone(&steps);
+        let (begin, begun) = std::sync::mpsc::channel();
+        // Speaks only while the background computes.
+        let outsider = std::thread::spawn(move || {
+            begun.recv().unwrap();
+            std::net::TcpStream::connect(address).unwrap()
+        });
+        let background = Group::start("background", 100);
+        let computing = background.spawn(async move {
+            let start = runtime::wall_clock();
+            begin.send(()).unwrap();
+            loop {
+                count.set(count.get() + 1);
+                let passed = start.elapsed().unwrap_or_default();
+                assert!(passed < Duration::from_secs(20), "nobody ends its slice");
+                yield_if_needed().await;
+            }
+        });
+        let accepted = listener.accept().await.unwrap();
+        assert!(!computing.is_finished(), "it was given up to, not ended");
+        drop((accepted, computing));
+        outsider.join().unwrap();
+        steps.get()
+    });
+    assert!(steps.unwrap()[0] > 0);
 }

@@ -98,6 +98,14 @@ impl Driver {
         matches!(self, Driver::Uring(_))
     }
 
+    /// Whether something waits that the next turn would bring; only a ring can tell for nothing.
+    pub(crate) fn has_news(&mut self) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.has_news(),
+            _ => false,
+        }
+    }
+
     /// The runtime that this driver is inside of, for whoever runs the shard in it.
     pub(crate) fn take_host(&mut self) -> Option<Host> {
         match self {

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
@@ -149,7 +149,7 @@ impl Executor {
         let Some(slot) = self.ready[group.place()].borrow_mut().pop_front() else {
             return false;
         };
-        self.running.replace(Some(Rc::clone(&slot)));
+        *self.running.borrow_mut() = Some(Rc::clone(&slot));
         let group = slot.group();
         let ran = slot.run();
         if ran != Ran::Nobody {
@@ -176,18 +176,25 @@ impl Executor {
         let turn_end = clock.now() + quota;
         let polls_end = self.polls.get() + TASKS_PER_TURN as u64;
         let mut now = Clock::monotonic();
+        let polls_before = self.polls.get();
         while let Some(group) = self.next_group() {
+            let is_spare = self.is_spare(group);
+            if is_spare && self.polls.get() > polls_before {
+                // First what others have to send leaves, with the end of the turn.
+                break;
+            }
             let slice = self.groups.borrow().slice(group, quota);
             let slice_end = (now + slice).min(turn_end);
             let polls = self.polls.get();
             pulse.run_in(group);
-            self.run_slice(group, now, slice_end, polls_end);
+            self.slice.begin(now, slice_end, is_spare);
+            let given_up = self.run_slice(group, polls_end);
             let end = Clock::monotonic();
             let (ran, polls) = (end - now, self.polls.get() - polls);
             let violated = end > slice_end + quota / 2;
             self.groups.borrow_mut().charge(group, ran, polls, violated);
             now = end;
-            if now >= turn_end || self.polls.get() >= polls_end {
+            if given_up || now >= turn_end || self.polls.get() >= polls_end {
                 break;
             }
         }
@@ -199,13 +206,20 @@ impl Executor {
         self.groups.borrow_mut().choose(is_ready)
     }
 
-    /// Runs tasks of one group for the time of a slice.
-    fn run_slice(&self, group: Index, now: Instant, end: Instant, polls_end: u64) {
-        self.slice.begin(now, end);
+    /// Whether a group beside the main one has the shard for itself: then its slice ends as soon as
+    /// something comes, for it has no claim to that time, and what comes may be for those who have.
+    fn is_spare(&self, group: Index) -> bool {
+        let mut all = self.ready.iter().enumerate();
+        group != Index::MAIN
+            && all.all(|(place, ready)| place == group.place() || ready.borrow().is_empty())
+    }
+
+    /// Runs tasks of one group until its slice is over. Tells whether that was given up.
+    fn run_slice(&self, group: Index, polls_end: u64) -> bool {
         self.current.set(group);
         while self.run_one(group) && self.polls.get() < polls_end && !need_preempt() {}
         self.current.set(Index::MAIN);
-        self.slice.end();
+        self.slice.end()
     }
 
     /// The slice that runs.

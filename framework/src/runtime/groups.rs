@@ -272,7 +272,9 @@ impl Groups {
         account.run_time += ran;
         account.polls += polls;
         account.violations += u64::from(violated);
-        let ran = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
+        // Also a slice that a virtual clock, or a coarse one, calls nothing: whoever runs first in
+        // every turn must not stay the first for ever.
+        let ran = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).max(1);
         let claim = ran.saturating_mul(u64::from(SHARES_MAX)) / u64::from(account.shares);
         account.claim = account.claim.wrapping_add(claim);
     }

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
+use super::shard::Shard;
 use super::{current, yield_now};
 
 /// Calls between two readings of the clock at most: a reading of 25 ns makes 0.4 ns of each.
@@ -30,6 +31,16 @@ pub(super) struct Slice {
     end: Cell<Option<Instant>>,
     looked: Cell<Option<Instant>>,
     calls: Cell<u32>,
+    spare: Cell<Spare>,
+}
+
+/// Whether a slice is of time that nobody else has a claim to at its beginning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Spare {
+    No,
+    Yes,
+    /// It was, and was given up for what has come meanwhile.
+    GivenUp,
 }
 
 impl Slice {
@@ -39,6 +50,7 @@ impl Slice {
             end: Cell::new(None),
             looked: Cell::new(None),
             calls: Cell::new(0),
+            spare: Cell::new(Spare::No),
         }
     }
 
@@ -53,17 +65,28 @@ impl Slice {
         CALLS.set(0);
     }
 
-    /// Begins a slice that ends at `end`.
-    pub(super) fn begin(&self, now: Instant, end: Instant) {
+    /// Begins a slice that ends at `end`; one of `spare` time also when something comes.
+    pub(super) fn begin(&self, now: Instant, end: Instant, spare: bool) {
         CALLS.set(0);
+        self.spare.set(if spare { Spare::Yes } else { Spare::No });
         self.end.set(Some(end));
         self.looked.set(Some(now));
         self.calls.set(0);
     }
 
-    /// The turn has no slice any more.
-    pub(super) fn end(&self) {
+    /// The turn has no slice any more. Tells whether this one was given up for what has come.
+    pub(super) fn end(&self) -> bool {
         self.end.set(None);
+        self.spare.replace(Spare::No) == Spare::GivenUp
+    }
+
+    /// Whether it is of spare time, and something has come.
+    fn is_to_be_given_up(&self, shard: &Shard) -> bool {
+        if self.spare.get() == Spare::No || !shard.has_news() {
+            return false;
+        }
+        self.spare.set(Spare::GivenUp);
+        true
     }
 
     /// Reads the clock: whether the slice is over.
@@ -118,7 +141,10 @@ pub fn need_preempt() -> bool {
 #[inline(never)]
 fn look() -> bool {
     current::try_with(|shard| {
-        shard.is_some_and(|shard| shard.executor.slice().look(shard.clock.now()))
+        shard.is_some_and(|shard| {
+            let slice = shard.executor.slice();
+            slice.is_to_be_given_up(shard) || slice.look(shard.clock.now())
+        })
     })
 }
 

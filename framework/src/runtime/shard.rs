@@ -96,6 +96,16 @@ impl Shard {
         self.states.clear();
     }
 
+    /// Whether something has come for this shard that the next turn would bring.
+    pub(super) fn has_news(&self) -> bool {
+        let from_others = || self.mesh.is_ready() || self.outside.woken.is_waiting();
+        let driver_has = |io: &mut Io| io.driver.has_news();
+        self.io
+            .try_borrow_mut()
+            .is_ok_and(|mut io| driver_has(&mut io))
+            || from_others()
+    }
+
     /// How many shards there are.
     pub(crate) fn count(&self) -> usize {
         self.all.len()

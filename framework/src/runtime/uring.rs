@@ -500,6 +500,11 @@ impl Uring {
         })
     }
 
+    /// Whether something has come that the next turn would bring.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.ring.has_news()
+    }
+
     /// Reads the doorbell's eventfd once.
     fn listen_to(&mut self, bell: &Doorbell) {
         let count = self.bell_count.as_mut_ptr();
