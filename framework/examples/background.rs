@@ -1,11 +1,16 @@
-//! Serves while every shard computes in the background, in a group with few shares.
+//! Serves while every shard computes in the background, in a group with few shares, and while
+//! handlers block.
 //!
 //! `cargo run --release --example background -- --shares 10`, then `curl localhost:8080/plaintext`,
-//! and `/metrics` for how long each group has run. `--shares 0` computes nothing.
+//! and `/metrics` for how long each group has run. `--shares 0` computes nothing. `/sleep` blocks
+//! for a second, on a thread that may.
 
 use std::hint::black_box;
+use std::thread::sleep;
+use std::time::Duration;
 
 use clap::Parser;
+use sunstar::http::Method;
 use sunstar::runtime::{Group, yield_if_needed};
 use sunstar::{Result, Router, server};
 
@@ -29,6 +34,10 @@ fn main() -> Result<()> {
         }
         Router::new(())
             .get("/plaintext", || "Hello, World!")
+            .blocking(Method::GET, "/sleep", || {
+                sleep(Duration::from_secs(1));
+                "slept"
+            })
             .get("/metrics", server::metrics)
     })
 }
