@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,9 +35,15 @@ pub struct File {
 }
 
 impl File {
-    pub(super) fn new(file: fs::File, direct: bool) -> File {
-        let file = Arc::new(file);
-        File { file, direct }
+    /// Takes what was opened at `path`, if places in it have numbers.
+    pub(super) fn new(file: fs::File, direct: bool, path: &Path) -> io::Result<File> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() || kind.is_block_device() {
+            let file = Arc::new(file);
+            return Ok(File { file, direct });
+        }
+        let why = format!("{}: neither a file nor a block device", path.display());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
     }
 
     /// Opens what is at `path`, for reading.
@@ -72,7 +79,7 @@ impl File {
     /// # Errors
     /// See [`File`]. A direct read from within a block is of the kind `InvalidInput`.
     pub async fn read_at(&self, mut block: Block, at: u64) -> io::Result<Block> {
-        self.check(at, 0)?;
+        self.check(at, block.capacity())?;
         block.clear();
         let mut read = 0;
         while read < block.capacity() {
@@ -85,8 +92,11 @@ impl File {
             let (room, len) = moved(op).await?;
             block = room;
             read += len;
-            // Only at its end does a file give less than whole blocks.
-            if len == 0 || (self.direct && !read.is_multiple_of(Block::ALIGN)) {
+            if len == 0 {
+                break;
+            }
+            if self.direct && !read.is_multiple_of(Block::ALIGN) {
+                self.check_end(at + read as u64)?;
                 break;
             }
         }
@@ -171,8 +181,23 @@ impl File {
         self.file.metadata()
     }
 
-    /// Refuses what the kernel would call an invalid argument.
+    /// Only at its end does a file give less than whole blocks. From within one a direct read
+    /// cannot go on.
+    fn check_end(&self, at: u64) -> io::Result<()> {
+        if at >= self.metadata()?.len() {
+            return Ok(());
+        }
+        let why = format!("a direct read ended at {at}, within a block, and the file does not");
+        Err(io::Error::other(why))
+    }
+
+    /// Refuses what the kernel would call an invalid argument, or take for something else: the
+    /// highest place means to a ring where the file's own cursor is.
     fn check(&self, at: u64, len: usize) -> io::Result<()> {
+        if i64::try_from(at.saturating_add(len as u64)).is_err() {
+            let why = format!("{len} bytes at {at}: files end at {}", i64::MAX);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let whole = at.is_multiple_of(Block::ALIGN as u64) && len.is_multiple_of(Block::ALIGN);
         if whole || !self.direct {
             return Ok(());

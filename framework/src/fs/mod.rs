@@ -1,4 +1,5 @@
-//! Files of a program's own: logs, snapshots, tables. No operation holds its shard up.
+//! Files of a program's own: logs, snapshots, tables. Nothing that is awaited here holds its shard
+//! up; what is not awaited is in memory, unless the file lies on a network.
 //!
 //! The ring reads, writes and syncs; on other drivers threads that may block do
 //! ([`blocking`](crate::blocking())). Memory goes along with each operation as a

@@ -38,7 +38,7 @@ impl OpenOptions {
         self
     }
 
-    /// To be made, and an error if it is there.
+    /// To be made, whatever [`create`](OpenOptions::create) says, and an error if it is there.
     pub fn create_new(&mut self, wanted: bool) -> &mut OpenOptions {
         self.mode.set(Mode::NEW, wanted);
         self
@@ -58,7 +58,8 @@ impl OpenOptions {
         self
     }
 
-    /// Opens what is at `path`.
+    /// Opens what is at `path`: a file, or a block device. Nothing of the shard waits for a FIFO
+    /// that has no other end yet, but a thread does, before it is refused.
     ///
     /// # Errors
     /// As `open(2)`. Of the kind `InvalidInput` if a file is to be made or emptied and not written,
@@ -72,7 +73,8 @@ impl OpenOptions {
     /// What is opened for nobody is closed; a file that was made stays.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref();
-        let changes = self.mode.has(Mode::CREATE) || self.mode.has(Mode::TRUNCATE);
+        let changes = [Mode::CREATE, Mode::NEW, Mode::TRUNCATE];
+        let changes = changes.into_iter().any(|flag| self.mode.has(flag));
         if changes && !self.mode.write {
             let why = "only a file that is opened for writing can be made or emptied: write(true)";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -88,7 +90,7 @@ impl OpenOptions {
         };
         let is_direct = self.mode.has(Mode::DIRECT);
         match opened {
-            Ok(file) => Ok(File::new(file, is_direct)),
+            Ok(file) => File::new(file, is_direct, path),
             Err(error) if is_direct && error.kind() == io::ErrorKind::InvalidInput => {
                 let why = format!("{}: its file system has no direct I/O", path.display());
                 Err(io::Error::new(error.kind(), why))

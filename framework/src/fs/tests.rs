@@ -130,8 +130,38 @@ fn files_are_made_emptied_and_refused_as_was_said() {
         assert_eq!(std::fs::read(&path).unwrap(), b"");
         let only_read = File::open(&path).await.unwrap();
         assert!(only_read.write_at(block(b"a"), 0).await.is_err());
+        // Neither says anything about the other.
+        options.truncate(true).create(false).create_new(true);
+        assert_eq!(
+            kind(options.open(&path).await),
+            Err(ErrorKind::AlreadyExists)
+        );
+        options.create(true).create_new(false);
+        assert_eq!(kind(options.open(&place.join("other")).await), Ok(()));
+        let folder = File::open(&place).await;
+        assert_eq!(kind(folder), Err(ErrorKind::InvalidInput));
         let named = File::open("a\0b").await;
         assert_eq!(kind(named), Err(ErrorKind::NotFound));
+    });
+}
+
+#[test]
+fn no_place_is_beyond_the_last_and_none_is_the_cursor() {
+    on_each_driver("places", |place| async move {
+        let path = place.join("log");
+        std::fs::write(&path, "0123").unwrap();
+        let log = File::options().read(true).write(true).open(&path).await;
+        let log = log.unwrap();
+        for at in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1] {
+            let error = log.write_at(block(b"A"), at).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "at {at}: {error}");
+            let read = log.read_at(Block::with_capacity(1), at).await;
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        let last = (1 << 63) - 1 - 4096;
+        let read = log.read_at(Block::with_capacity(1), last).await.unwrap();
+        assert!(read.is_empty());
+        assert_eq!(std::fs::read(&path).unwrap(), b"0123");
     });
 }
 

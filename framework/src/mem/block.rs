@@ -44,8 +44,10 @@ impl Block {
     /// # Panics
     /// If there is no such memory.
     pub fn with_capacity(capacity: usize) -> Block {
-        let room = capacity.next_multiple_of(Block::ALIGN);
-        let mut memory = vec![0; room + Block::ALIGN];
+        let room = capacity.checked_next_multiple_of(Block::ALIGN);
+        let whole = room.and_then(|room| room.checked_add(Block::ALIGN));
+        let (room, whole) = room.zip(whole).expect("a capacity that memory can have");
+        let mut memory = vec![0; whole];
         let start = memory.as_ptr().align_offset(Block::ALIGN);
         memory.truncate(start + room);
         Block {
@@ -181,6 +183,13 @@ mod tests {
         assert!(block[4097..].iter().all(|&byte| byte == 0));
         block.truncate(9000);
         assert_eq!(block.len(), 8192, "truncating adds nothing");
+    }
+
+    #[test]
+    fn no_memory_is_so_large() {
+        for capacity in [usize::MAX, usize::MAX - 4095, usize::MAX - 8191] {
+            std::panic::catch_unwind(|| Block::with_capacity(capacity)).unwrap_err();
+        }
     }
 
     #[test]

@@ -314,9 +314,10 @@ impl Executor {
 
     /// Drops every task, and what other threads want. Must run in the shard's scope.
     pub(crate) fn clear(&self, woken: &WakeQueue) {
+        drop(woken.close());
         let mut is_clear = false;
         while !is_clear {
-            is_clear = self.yielded.take().is_empty() && woken.take().is_empty();
+            is_clear = self.yielded.take().is_empty();
             // One by one: what is dropped may start tasks of its own.
             let mut place = 0;
             while let Some(slot) = self.slot(place) {

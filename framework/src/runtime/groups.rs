@@ -251,11 +251,7 @@ impl Groups {
                 chosen = Some((Index(place), account.claim));
             }
         }
-        let (index, claim) = chosen?;
-        if is_before(self.floor, claim) {
-            self.floor = claim;
-        }
-        Some(index)
+        chosen.map(|(index, _)| index)
     }
 
     /// How long a slice of this group lasts.
@@ -269,6 +265,10 @@ impl Groups {
     /// Enters a slice in the books.
     pub(super) fn charge(&mut self, index: Index, ran: Duration, polls: u64, violated: bool) {
         let account = &mut self.accounts[index.place()];
+        // Not before it has run: who was chosen and left out has reached nothing.
+        if is_before(self.floor, account.claim) {
+            self.floor = account.claim;
+        }
         account.run_time += ran;
         account.polls += polls;
         account.violations += u64::from(violated);
@@ -314,4 +314,37 @@ fn check(name: &str, shares: u32) {
 /// Whether `one` is less than `other`, of two that are less than half the range apart.
 fn is_before(one: u64, other: u64) -> bool {
     one.wrapping_sub(other).cast_signed() < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A foreground that has something to do in turn after turn is before a background that has had
+    /// spare time, for as long as its shares allow: who is chosen and left out has reached nothing.
+    #[test]
+    fn whoever_is_left_out_takes_nothing_from_those_who_wake() {
+        let us = Duration::from_micros;
+        let mut groups = Groups::new();
+        let background = groups.add("background".into(), 10);
+        assert_eq!(groups.choose(|index| index == background), Some(background));
+        groups.charge(background, us(50), 1, false);
+        for turn in 0..40 {
+            assert_eq!(groups.choose(|_| true), Some(Index::MAIN), "turn {turn}");
+            groups.charge(Index::MAIN, us(10), 1, false);
+            // The rest of the turn would be spare; it ends instead.
+            let left = groups.choose(|index| index == background);
+            assert_eq!(left, Some(background));
+        }
+        let turns = (0..40).take_while(|_| {
+            let chosen = groups.choose(|_| true);
+            groups.charge(Index::MAIN, us(10), 1, false);
+            chosen == Some(Index::MAIN)
+        });
+        assert_eq!(
+            turns.count(),
+            10,
+            "50 us of the background are 500 of the foreground"
+        );
+    }
 }

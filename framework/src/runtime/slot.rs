@@ -6,6 +6,7 @@
 //! ring once until the shard has taken it up.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -120,7 +121,7 @@ impl Slot {
         }
         task.cancel();
         drop(work);
-        self.work.replace(None);
+        drop_quietly(self.work.take());
         self.state.set(State::Free);
         Ran::Ended
     }
@@ -134,7 +135,12 @@ impl Slot {
     pub(super) fn clear(&self) -> bool {
         let work = self.work.borrow_mut().take();
         self.state.set(State::Free);
-        work.inspect(|task| task.as_ref().cancel()).is_some()
+        let was_there = work.is_some();
+        if let Some(task) = &work {
+            task.as_ref().cancel();
+        }
+        drop_quietly(work);
+        was_there
     }
 
     /// The handle of its task was dropped before the task has ended.
@@ -142,6 +148,13 @@ impl Slot {
         slot.state.set(State::Cancelled);
         Slot::wake(slot);
     }
+}
+
+/// Drops a task and what it has brought, if nobody else has it. A panic of that is the task's, and
+/// the process's hook has told of it.
+#[inline]
+fn drop_quietly(work: Option<Pin<Rc<dyn Work>>>) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }
 
 /// Wakes whatever task is in a place, from any thread.

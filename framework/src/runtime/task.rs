@@ -37,7 +37,7 @@ pub(super) trait Work {
     /// Polls it, and tells whether it has ended. Does not unwind.
     fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()>;
 
-    /// Drops it, unless it has ended.
+    /// Drops it, unless it has ended. Does not unwind.
     fn cancel(self: Pin<&Self>);
 }
 
@@ -58,7 +58,11 @@ pin_project_lite::pin_project! {
 impl<F: Future> Body<F> {
     fn end(self: Pin<&Self>, join: Join<F::Output>) {
         let this = self.project_ref();
-        this.future.clear();
+        let future = this.future;
+        let join = match catch_unwind(AssertUnwindSafe(|| future.clear())) {
+            Ok(()) => join,
+            Err(panic) => Join::Ended(Err(panic)),
+        };
         let before = this.join.replace(join);
         if let Join::Running(Some(waiter)) = before {
             waiter.wake();
@@ -236,5 +240,120 @@ impl<T> Future for Crossing<T> {
             Ok(Err(panic)) => resume_unwind(panic),
             Err(oneshot::Canceled) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::runtime::{Config, Placement, run_on_all_shards, spawn, stats, yield_now};
+
+    fn on_a_shard<F: Future<Output = ()> + 'static>(main: fn() -> F) {
+        let config = Config::new(Placement::unpinned(1));
+        run_on_all_shards(&config, move |_| main()).unwrap();
+    }
+
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+
+    #[test]
+    fn a_destructor_that_panics_ends_its_task_and_nobody_else() {
+        on_a_shard(|| async {
+            let tasks = stats().tasks;
+            let cancelled = PanicsInDrop;
+            drop(spawn(async move {
+                let _held = cancelled;
+                std::future::pending::<()>().await;
+            }));
+            spawn(async { PanicsInDrop }).detach();
+            yield_now().await;
+            yield_now().await;
+            assert_eq!(stats().tasks, tasks, "both are gone, and counted");
+            assert_eq!(spawn(async { 7 }).await, 7);
+        });
+    }
+
+    #[test]
+    fn tasks_left_at_the_end_are_dropped_whatever_their_destructors_do() {
+        static DROPPED: AtomicU32 = AtomicU32::new(0);
+        struct Counted;
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                let again = DROPPED.fetch_add(1, Ordering::Relaxed) == 0;
+                let counted = again.then(|| Counted);
+                // It is never polled, and dropped as well.
+                spawn(async move { drop(counted) }).detach();
+            }
+        }
+        let config = Config::new(Placement::unpinned(1));
+        let main = |_| async {
+            let (first, second) = (PanicsInDrop, Counted);
+            spawn(async move {
+                let _held = first;
+                std::future::pending::<()>().await;
+            })
+            .detach();
+            spawn(async move {
+                let _held = second;
+                std::future::pending::<()>().await;
+            })
+            .detach();
+            yield_now().await;
+        };
+        run_on_all_shards(&config, main).unwrap();
+        assert_eq!(DROPPED.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_task_may_drop_its_own_handle() {
+        on_a_shard(|| async {
+            let own = Rc::new(RefCell::new(None));
+            let mine = Rc::clone(&own);
+            let reached = Rc::new(Cell::new(0));
+            let reach = Rc::clone(&reached);
+            let task = spawn(async move {
+                reach.set(1);
+                drop(mine.take());
+                yield_now().await;
+                reach.set(2);
+            });
+            own.replace(Some(task));
+            yield_now().await;
+            yield_now().await;
+            assert_eq!((reached.get(), Rc::strong_count(&reached)), (1, 1));
+        });
+    }
+
+    #[test]
+    fn places_are_used_again_and_late_wakers_harm_nobody() {
+        on_a_shard(|| async {
+            let (tell, told) = std::sync::mpsc::channel();
+            spawn(std::future::poll_fn(move |context| {
+                tell.send(context.waker().clone()).unwrap();
+                Poll::Ready(())
+            }))
+            .await;
+            let late = told.recv().unwrap();
+            let next = spawn(async {
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+                5
+            });
+            for _ in 0..10 {
+                late.wake_by_ref();
+                yield_now().await;
+            }
+            late.wake();
+            assert_eq!(next.await, 5);
+        });
     }
 }

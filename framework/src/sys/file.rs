@@ -1,9 +1,9 @@
 //! [`Directory`]: opens files below one directory, and nowhere else; [`Mode`]: how one is opened
 //! anywhere.
 //!
-//! What must hold: whatever path is given, what is opened lies below the directory, also while
-//! somebody renames things there; opening never waits for the other end of a FIFO. What is called
-//! `cached` never waits for a disk.
+//! What must hold: whatever path is given to a [`Directory`], what is opened lies below it, also
+//! while somebody renames things there, and opening never waits for the other end of a FIFO. What
+//! is called `cached` never waits for a disk.
 #![expect(
     unsafe_code,
     reason = "opening relative to a directory has no safe binding in std"
@@ -202,7 +202,7 @@ impl Mode {
     /// It is made if it is not there.
     pub(crate) const CREATE: i32 = libc::O_CREAT;
     /// It is made, and must not be there.
-    pub(crate) const NEW: i32 = libc::O_CREAT | libc::O_EXCL;
+    pub(crate) const NEW: i32 = libc::O_EXCL;
     /// It is emptied.
     pub(crate) const TRUNCATE: i32 = libc::O_TRUNC;
     /// It is read and written past the page cache.
@@ -222,6 +222,16 @@ impl Mode {
         self.flags & flag == flag
     }
 
+    /// All flags but the access: what is to be new is to be made.
+    fn more_flags(&self) -> i32 {
+        let made = if self.has(Mode::NEW) {
+            libc::O_CREAT
+        } else {
+            0
+        };
+        self.flags | made | libc::O_NOCTTY
+    }
+
     /// What is needed to open what is at `path`.
     pub(crate) fn opening(&self, path: &Path) -> io::Result<Opening> {
         let access = match (self.read, self.write) {
@@ -229,8 +239,8 @@ impl Mode {
             (false, true) => libc::O_WRONLY,
             (true, true) => libc::O_RDWR,
         };
-        let flags = access | self.flags | libc::O_CLOEXEC | libc::O_NOCTTY;
-        let creates = self.has(Mode::CREATE);
+        let flags = access | self.more_flags() | libc::O_CLOEXEC;
+        let creates = flags & libc::O_CREAT != 0;
         let how = OpenHow::new()
             .flags(flags.cast_unsigned().into())
             .mode(if creates { Mode::PERMISSIONS } else { 0 });
@@ -246,7 +256,7 @@ impl Mode {
         std::fs::OpenOptions::new()
             .read(self.read || !self.write)
             .write(self.write)
-            .custom_flags(self.flags | libc::O_NOCTTY)
+            .custom_flags(self.more_flags())
             .open(path)
     }
 }
