@@ -63,8 +63,9 @@ impl OpenOptions {
     ///
     /// # Errors
     /// As `open(2)`. Of the kind `InvalidInput` if a file is to be made or emptied and not written,
-    /// or if the file system has no direct I/O; of the kind `ResourceBusy` if the driver has no
-    /// ring and all threads that may block are busy.
+    /// if the file system has no direct I/O, or if what is there is neither a file nor a block
+    /// device; of the kind `ResourceBusy` if the driver has no ring and all threads that may block
+    /// are busy.
     ///
     /// # Panics
     /// Outside of every shard.

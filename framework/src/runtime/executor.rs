@@ -36,12 +36,6 @@ pub(crate) enum Want {
     Call(async_task::Runnable),
 }
 
-impl From<Arc<Alarm>> for Want {
-    fn from(alarm: Arc<Alarm>) -> Want {
-        Want::Wake(alarm)
-    }
-}
-
 /// What other threads want of one shard, until it takes it up.
 pub(crate) type WakeQueue = Woken<Want>;
 

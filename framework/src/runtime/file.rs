@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::blocking::blocking;
 use super::current;
+use super::file_op::{FileDone, FileOp};
 use super::shard::Shard;
 use crate::mem::Block;
-use crate::runtime::file_op::{FileDone, FileOp};
 use crate::sys::file::{self, Directory};
 
 /// Opens what is at `path` below `root`, for reading: see [`Directory::open_beneath`].

@@ -11,8 +11,8 @@ use std::os::fd::RawFd;
 
 use slab::Slab;
 
+use super::file_op::{FileDone, FileOp};
 use crate::mem::Buf;
-use crate::runtime::file_op::{FileDone, FileOp};
 use crate::sys::socket::{Descriptor, SockAddr};
 
 /// What the driver is asked to do. Sockets are named by number: whoever pushes keeps them open

@@ -3,7 +3,8 @@
 //! What must hold: asking costs a load and a store; the clock is read only when a count of calls
 //! has run down. The count is made anew at each reading, from how far apart the calls were, so that
 //! the next reading comes within an eighth of what is left; it starts at one and at most doubles,
-//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon.
+//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon. In a slice
+//! of spare time each such reading also looks for what has come (ADR 31).
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

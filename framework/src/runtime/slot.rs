@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use super::current;
+use super::executor::Want;
 use super::groups::Index;
 use super::shard::Outside;
 use super::task::Work;
@@ -188,7 +189,13 @@ impl Alarm {
 
     #[cold]
     fn ring_from_outside(self: &Arc<Alarm>) {
-        if self.raised.raise() && self.outside.woken.push(Arc::clone(self).into()).is_ok() {
+        if self.raised.raise()
+            && self
+                .outside
+                .woken
+                .push(Want::Wake(Arc::clone(self)))
+                .is_ok()
+        {
             self.outside.bell.ring_from_outside();
         }
     }
