@@ -4,13 +4,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use sunstar::http::{HeaderValue, StatusCode, header};
-use sunstar::runtime::Placement;
+use sunstar::runtime::{self, Placement, run_on_all_shards, spawn, yield_now};
 use sunstar::server::Config;
 use sunstar::service::layers::{ConcurrencyLimit, ContentLimit, Timeout};
 use sunstar::service::{Bytes, Path};
@@ -145,4 +147,44 @@ fn a_plain_handlers_request_allocates_nothing() {
     );
     stopper.stop();
     running.join().unwrap().unwrap();
+}
+
+/// How much a thousand tasks allocate, one after another, behind a hundred others.
+async fn of_tasks<F: Future<Output = ()> + 'static>(task: fn() -> F) -> u64 {
+    for _ in 0..100 {
+        spawn(task()).await;
+    }
+    let before = COUNT.get();
+    for _ in 0..1000 {
+        spawn(task()).await;
+    }
+    COUNT.get() - before
+}
+
+/// Has the waker of its task cloned, as what knows nothing of shards does.
+async fn keeps_its_waker() {
+    let mut kept = None;
+    poll_fn(|context| {
+        if kept.is_some() {
+            return Poll::Ready(());
+        }
+        let waker = kept.insert(context.waker().clone());
+        waker.wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// ADR 39.
+#[test]
+fn a_task_is_one_allocation_and_a_waker_that_lasts_stays_with_its_place() {
+    let config = runtime::Config::new(Placement::unpinned(1));
+    let allocated = run_on_all_shards(&config, |_| async {
+        [
+            of_tasks(yield_now).await,
+            of_tasks(|| runtime::sleep(Duration::from_nanos(1))).await,
+            of_tasks(keeps_its_waker).await,
+        ]
+    });
+    assert_eq!(allocated.unwrap(), [[1000; 3]]);
 }

@@ -5,11 +5,12 @@
     reason = "the counts of a test are small"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -19,7 +20,9 @@ use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use sunstar::ShardId;
 use sunstar::mem::Buf;
 use sunstar::net::{Adapter, TcpListener, TcpStream};
-use sunstar::runtime::{Config, DriverChoice, Placement, run_on_all_shards, sleep, spawn};
+use sunstar::runtime::{
+    Config, DriverChoice, Placement, run_on_all_shards, sleep, spawn, yield_now,
+};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -499,4 +502,33 @@ fn whoever_waits_for_a_send_is_woken_also_when_it_was_done_at_once() {
         .await
     });
     assert_eq!(results.unwrap(), [true]);
+}
+
+#[test]
+fn whoever_waits_to_receive_can_be_woken_for_something_else() {
+    let serve = |mut listener: TcpListener| async move {
+        let stream = Rc::new(RefCell::new(listener.accept().await.unwrap()));
+        let is_enough = Rc::new(Cell::new(false));
+        let (receives, enough) = (Rc::clone(&stream), Rc::clone(&is_enough));
+        let waits = spawn(poll_fn(move |context| {
+            if enough.get() {
+                return Poll::Ready(());
+            }
+            assert!(receives.borrow_mut().poll_recv(context).is_pending());
+            Poll::Pending
+        }));
+        yield_now().await;
+        stream.borrow().wake_receiver();
+        yield_now().await;
+        assert!(!waits.is_finished(), "nothing has come for it");
+        is_enough.set(true);
+        stream.borrow().wake_receiver();
+        waits.await;
+        // Nobody waits: nothing happens.
+        stream.borrow().wake_receiver();
+    };
+    with_server(serve, |address| {
+        let mut stream = StdStream::connect(address).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    });
 }

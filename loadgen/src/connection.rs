@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sunstar::net::TcpStream;
@@ -179,8 +179,6 @@ pub(crate) struct Connection {
     seen: Seen,
     parser: Parser,
     stream: TcpStream,
-    /// What makes its task look again.
-    waker: Option<Waker>,
 }
 
 impl Connection {
@@ -196,7 +194,6 @@ impl Connection {
             seen,
             parser: Parser::new(false),
             stream,
-            waker: None,
         }
     }
 
@@ -223,18 +220,13 @@ impl Connection {
                 Poll::Ready(Err(error)) => self.take_end(stint, Some(&error)),
             }
         }
-        if self.waker.is_none() {
-            self.waker = Some(context.waker().clone());
-        }
         Poll::Pending
     }
 
     /// Ends the connection from outside of its task.
     fn finish(&mut self, end: End) {
         self.end = Some(end);
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
+        self.stream.wake_receiver();
     }
 
     // Sending.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::mem::Buf;
-use crate::runtime::{self, Shard, SocketKey};
+use crate::runtime::{self, Shard, SocketKey, Wakee};
 use crate::sys::socket::{self, Descriptor};
 
 /// A TCP connection. It belongs to the shard that accepted or opened it.
@@ -88,6 +88,14 @@ impl TcpStream {
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
         self.shard.io.borrow_mut().poll_receive(self.key, context)
+    }
+
+    /// Wakes whoever waits to receive, who then finds that nothing has come: for those who wait for
+    /// something else at the same time, and keep no waker of their own for it.
+    pub fn wake_receiver(&self) {
+        let receiver = self.shard.io.borrow_mut().take_receiver(self.key);
+        // With nothing borrowed: it may run code of the user's.
+        receiver.into_iter().for_each(Wakee::wake);
     }
 
     /// Queues bytes to send. They leave with the end of this turn, behind those queued before.

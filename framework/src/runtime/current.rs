@@ -52,7 +52,7 @@ pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + 'static,
 {
-    with(|shard| shard.executor.spawn(&shard.outside, future))
+    with(|shard| shard.executor.spawn(future))
 }
 
 /// Runs the future that `f` makes as a task on `shard`, and gives back what it ends with. The

@@ -1,28 +1,36 @@
 //! [`Executor`]: runs the tasks of one shard.
 //!
 //! What must hold: a task is polled and dropped on its shard only; waking it from another thread
-//! puts its alarm into the shard's [`WakeQueue`] and rings the doorbell; when the shard ends, every
-//! task is dropped. A task stays in its group, which its slot knows: whoever wakes it, it becomes
-//! ready there. With one group a turn reads no clock (`groups`). What happens on the shard alone
-//! costs no atomic operation (ADR 39).
+//! puts an alarm for its place into the shard's [`WakeQueue`] and rings the doorbell; when the
+//! shard ends, every task is dropped. A task stays in its group, which its place knows: whoever
+//! wakes it, it becomes ready there. With one group a turn reads no clock (`groups`). What happens
+//! on the shard alone costs no atomic operation, and no memory but the task's own (ADR 39).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use futures_util::task::waker_ref;
 
 use super::clock::Clock;
 use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
+use super::home::Home;
+use super::lent::{Alarm, Lent};
 use super::preempt::{Slice, need_preempt};
 use super::pulse::Pulse;
 use super::shard::Outside;
-use super::slot::{Alarm, Ran, Slot};
-use super::task::Task;
+use super::slot::{Due, SlotId, Slots};
+use super::task::{Task, Work};
 use super::wakee::Wakee;
 use super::woken::Woken;
+use crate::sys::lend::lend;
 
 /// How many tasks run in a turn before the driver gets its own: so a chain of tasks that wake each
 /// other cannot starve the sockets.
@@ -41,84 +49,77 @@ pub(crate) type WakeQueue = Woken<Want>;
 
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
-    /// By group.
-    ready: [RefCell<VecDeque<Rc<Slot>>>; GROUPS_MAX],
+    home: Home,
+    /// The numbers of their places, by group.
+    ready: [RefCell<VecDeque<u32>>; GROUPS_MAX],
     groups: RefCell<Groups>,
     group_count: Cell<usize>,
     /// The group of the task that runs.
     current: Cell<Index>,
     slice: Slice,
-    /// By place.
-    slots: RefCell<Vec<Rc<Slot>>>,
-    /// Those without a task, the last to become so at the end.
-    free: RefCell<Vec<Rc<Slot>>>,
+    slots: RefCell<Slots>,
     /// How many tasks have not ended, by group.
     counts: [Cell<usize>; GROUPS_MAX],
     spawned: Cell<u64>,
     polls: Cell<u64>,
     /// Wakers of those that have given up the rest of the turn.
     yielded: RefCell<VecDeque<Wakee>>,
-    /// The place of the task that was polled last.
-    running: RefCell<Option<Rc<Slot>>>,
+    /// The place of the task that is polled, and what its waker points to.
+    running: Cell<(u32, *const ())>,
 }
 
 impl Executor {
     /// Makes an executor without tasks, whose tasks run for `quota` in a turn.
-    pub(crate) fn new(quota: Duration) -> Executor {
+    pub(crate) fn new(quota: Duration, outside: Arc<Outside>) -> Executor {
         let ready: [RefCell<_>; GROUPS_MAX] = Default::default();
         ready[Index::MAIN.place()].replace(VecDeque::with_capacity(TASKS_PER_TURN));
         Executor {
+            home: Home::new(outside),
             ready,
             groups: RefCell::new(Groups::new()),
             group_count: Cell::new(1),
             current: Cell::new(Index::MAIN),
             slice: Slice::new(quota),
             slots: RefCell::default(),
-            free: RefCell::default(),
             counts: Default::default(),
             spawned: Cell::new(0),
             polls: Cell::new(0),
             yielded: RefCell::default(),
-            running: RefCell::default(),
+            running: Cell::new((0, ptr::null())),
         }
+    }
+
+    /// How its shard is found on this thread.
+    #[inline]
+    pub(super) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Starts a task in the group of the one that runs; it is polled for the first time in this
     /// turn or the next.
-    pub(crate) fn spawn<F>(&self, outside: &Arc<Outside>, future: F) -> Task<F::Output>
+    pub(crate) fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
     {
-        self.spawn_in(self.current.get(), outside, future)
+        self.spawn_in(self.current.get(), future)
     }
 
     /// Starts a task in this group.
-    pub(super) fn spawn_in<F>(
-        &self,
-        group: Index,
-        outside: &Arc<Outside>,
-        future: F,
-    ) -> Task<F::Output>
+    pub(super) fn spawn_in<F>(&self, group: Index, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
     {
+        Task::new(future, |work| self.start(group, work))
+    }
+
+    fn start(&self, group: Index, work: Pin<Rc<dyn Work>>) -> SlotId {
         let count = &self.counts[group.place()];
         count.set(count.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
-        let free = self.free.borrow_mut().pop();
-        let slot = free.unwrap_or_else(|| self.add_slot(outside));
-        let (work, task) = Task::new(future, Rc::clone(&slot));
-        slot.take_in(group, work);
-        self.enqueue(&slot);
-        task
-    }
-
-    #[cold]
-    fn add_slot(&self, outside: &Arc<Outside>) -> Rc<Slot> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = Slot::new(slots.len(), outside);
-        slots.push(Rc::clone(&slot));
-        slot
+        let number = self.slots.borrow_mut().insert(group, work);
+        self.ready[group.place()].borrow_mut().push_back(number);
+        let home = self.home.id();
+        SlotId { home, number }
     }
 
     /// Runs ready tasks until none is left or the turn's share is used up: first those that this
@@ -140,22 +141,50 @@ impl Executor {
     /// Runs a task of this group, if one is ready.
     #[inline]
     fn run_one(&self, group: Index) -> bool {
-        let Some(slot) = self.ready[group.place()].borrow_mut().pop_front() else {
+        let Some(number) = self.ready[group.place()].borrow_mut().pop_front() else {
             return false;
         };
-        *self.running.borrow_mut() = Some(Rc::clone(&slot));
-        let group = slot.group();
-        let ran = slot.run();
-        if ran != Ran::Nobody {
+        let due = self.slots.borrow_mut().take_due(number);
+        if let Some(due) = due {
             self.polls.set(self.polls.get() + 1);
-        }
-        if ran == Ran::Ended {
-            self.count_end(group);
-        }
-        if slot.is_free() {
-            self.free.borrow_mut().push(slot);
+            self.run_task(number, due);
         }
         true
+    }
+
+    #[inline]
+    fn run_task(&self, number: u32, mut due: Due) {
+        let work = due.work.as_ref();
+        let poll = |waker: &Waker| {
+            self.running.set((number, waker.data()));
+            work.poll(&mut Context::from_waker(waker))
+        };
+        let polled = if let Some(alarm) = &due.alarm {
+            poll(&waker_ref(alarm))
+        } else {
+            let lent = Lent::new(number, self.home.outside());
+            let polled = lend(&lent, poll);
+            due.alarm = lent.into_alarm();
+            polled
+        };
+        self.running.set((0, ptr::null()));
+        if due.alarm.is_some() || polled.is_ready() {
+            self.after_poll(number, due, polled);
+        }
+    }
+
+    /// What is to do after a poll, unless the task only waits.
+    fn after_poll(&self, number: u32, due: Due, polled: Poll<()>) {
+        let mut slots = self.slots.borrow_mut();
+        if let Some(alarm) = due.alarm {
+            slots.keep(number, alarm);
+        }
+        if polled.is_ready() {
+            let ended = slots.remove(number);
+            drop(slots);
+            self.count_end(due.group);
+            drop_quietly((ended, due.work));
+        }
     }
 
     fn count_end(&self, group: Index) {
@@ -263,14 +292,14 @@ impl Executor {
         self.yielded.borrow_mut().push_back(wakee);
     }
 
-    /// The place of the task that runs, if this is its waker.
+    /// The place of the task that runs, if this is its waker. Nothing that lives at the same time
+    /// is where that points to.
     #[inline]
-    pub(super) fn running(&self, waker: &Waker) -> Option<Rc<Slot>> {
-        let running = self.running.borrow();
-        running
-            .as_ref()
-            .filter(|slot| slot.is_woken_by(waker))
-            .cloned()
+    pub(super) fn running(&self, waker: &Waker) -> Option<SlotId> {
+        let (number, data) = self.running.get();
+        let home = self.home.id();
+        let is_its_own = !data.is_null() && ptr::eq(waker.data(), data);
+        is_its_own.then_some(SlotId { home, number })
     }
 
     #[inline]
@@ -307,19 +336,19 @@ impl Executor {
     }
 
     /// Drops every task, and what other threads want. Must run in the shard's scope.
-    pub(crate) fn clear(&self, woken: &WakeQueue) {
-        drop(woken.close());
+    pub(crate) fn clear(&self) {
+        drop(self.home.outside().woken.close());
         let mut is_clear = false;
         while !is_clear {
             is_clear = self.yielded.take().is_empty();
             // One by one: what is dropped may start tasks of its own.
-            let mut place = 0;
-            while let Some(slot) = self.slot(place) {
-                if slot.clear() {
-                    is_clear = false;
-                    self.count_end(slot.group());
-                }
-                place += 1;
+            let mut next = 0;
+            while let Some((number, due)) = self.remove_next(next) {
+                is_clear = false;
+                due.work.as_ref().cancel();
+                self.count_end(due.group);
+                drop_quietly(due.work);
+                next = number + 1;
             }
         }
         self.ready
@@ -327,26 +356,21 @@ impl Executor {
             .for_each(|ready| ready.borrow_mut().clear());
     }
 
-    fn slot(&self, place: usize) -> Option<Rc<Slot>> {
-        self.slots.borrow().get(place).cloned()
+    fn remove_next(&self, number: u32) -> Option<(u32, Due)> {
+        self.slots.borrow_mut().remove_next(number)
     }
 
     /// Makes the task in this place ready, if there is one.
     #[inline]
-    pub(super) fn wake(&self, place: usize) {
-        self.enqueue(&self.slots.borrow()[place]);
-    }
-
-    #[inline]
-    pub(super) fn enqueue(&self, slot: &Rc<Slot>) {
-        if slot.enqueue() {
-            let ready = &self.ready[slot.group().place()];
-            ready.borrow_mut().push_back(Rc::clone(slot));
+    pub(super) fn wake(&self, number: u32) {
+        if let Some(group) = self.slots.borrow_mut().enqueue(number) {
+            self.ready[group.place()].borrow_mut().push_back(number);
         }
     }
 
     /// Takes in what other threads want.
-    pub(crate) fn collect(&self, outside: &Arc<Outside>) {
+    pub(crate) fn collect(&self) {
+        let outside = self.home.outside();
         if !outside.woken.is_waiting() {
             return;
         }
@@ -354,15 +378,22 @@ impl Executor {
             match want {
                 Want::Wake(alarm) => {
                     alarm.lower();
-                    self.wake(alarm.place());
+                    self.wake(alarm.number());
                 }
                 Want::Call(call) => {
                     let run = async move {
                         call.run();
                     };
-                    self.spawn_in(Index::MAIN, outside, run).detach();
+                    self.spawn_in(Index::MAIN, run).detach();
                 }
             }
         }
     }
+}
+
+/// Drops a task and what it has brought, if nobody else has it. A panic of that is the task's, and
+/// the process's hook has told of it.
+#[inline]
+fn drop_quietly<T>(work: T) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }

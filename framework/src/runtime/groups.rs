@@ -146,7 +146,7 @@ impl Group {
     {
         current::with(|shard| {
             let executor = &shard.executor;
-            executor.spawn_in(self.index, &shard.outside, future)
+            executor.spawn_in(self.index, future)
         })
     }
 

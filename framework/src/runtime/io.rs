@@ -15,6 +15,7 @@ use self::file::FileSlot;
 use super::driver::Driver;
 use super::op::{Completion, Op, Outcome, Target};
 use super::socket::{ACCEPTED_MAX, Incoming, Listener, Outgoing, Socket, Wakers};
+use super::wakee::Wakee;
 use crate::mem::{Buf, Pool};
 use crate::sys::ring::number;
 use crate::sys::socket::{Descriptor, SockAddr};
@@ -91,14 +92,19 @@ impl Io {
         if let Some(buf) = socket.take_received() {
             return Poll::Ready(Ok(Some(buf)));
         }
-        match &socket.incoming {
+        match socket.incoming {
             Incoming::Open => {}
             Incoming::Ended => return Poll::Ready(Ok(None)),
-            Incoming::Failed(error) => return Poll::Ready(Err(again(error))),
+            Incoming::Failed(fault) => return Poll::Ready(Err(fault.into())),
         }
         self.wakers.remember(&mut socket.reader, context.waker());
         self.arm_receive(key);
         Poll::Pending
+    }
+
+    /// Whoever waits to receive, to be woken.
+    pub(crate) fn take_receiver(&mut self, key: SocketKey) -> Option<Wakee> {
+        self.sockets[key.index()].reader.take()
     }
 
     fn arm_receive(&mut self, key: SocketKey) {
@@ -127,7 +133,7 @@ impl Io {
             Ok(_) => {}
             // No buffer was free for the moment, or we asked for it: nothing has happened.
             Err(error) if ends_only_the_operation(&error) => {}
-            Err(error) => socket.incoming = Incoming::Failed(Box::new(error)),
+            Err(error) => socket.incoming = Incoming::Failed(error.into()),
         }
         self.wakers.wake(&mut socket.reader);
         self.pause_when_full(key);
@@ -205,8 +211,8 @@ impl Io {
     ) -> Poll<io::Result<()>> {
         let socket = &mut self.sockets[key.index()];
         let backlog = socket.backlog.as_ref();
-        if let Some(error) = backlog.and_then(|backlog| backlog.error.as_ref()) {
-            return Poll::Ready(Err(again(error)));
+        if let Some(fault) = backlog.and_then(|backlog| backlog.error) {
+            return Poll::Ready(Err(fault.into()));
         }
         let connecting = matches!(socket.outgoing, Outgoing::Connecting(_));
         if !connecting && socket.unsent_len() <= len {
@@ -384,9 +390,9 @@ impl Io {
         let socket = &mut self.sockets[key.index()];
         socket.open = false;
         socket.received.clear();
-        self.wakers.gone.extend(socket.reader.take());
+        self.wakers.forget(socket.reader.take());
         let backlog = socket.backlog.take();
-        self.wakers.gone.extend(backlog.and_then(|it| it.writer));
+        self.wakers.forget(backlog.and_then(|it| it.writer));
         let sending = match socket.outgoing {
             Outgoing::Connecting(id) | Outgoing::Sending(id) => Some(id),
             Outgoing::Idle | Outgoing::ShuttingDown | Outgoing::Closed => None,
@@ -413,7 +419,7 @@ impl Io {
         let listener = &mut self.listeners[key.index()];
         listener.open = false;
         listener.accepted.clear();
-        self.wakers.gone.extend(listener.acceptor.take());
+        self.wakers.forget(listener.acceptor.take());
         if let Some(accept) = listener.accepting {
             self.driver.cancel(accept);
         }
@@ -479,12 +485,6 @@ impl Io {
         std::mem::swap(&mut self.wakers, into);
         true
     }
-}
-
-/// The same error once more: one is kept and told to everybody who asks.
-fn again(error: &io::Error) -> io::Error {
-    let code = error.raw_os_error();
-    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Whether an error says nothing about the socket: a provided buffer was missing, or the operation

@@ -500,7 +500,7 @@ impl<T: 'static> Life<T> {
         F: Future<Output = T> + 'static,
     {
         let executor = &shard.executor;
-        let main = current::enter(shard, || executor.spawn(&shard.outside, main()));
+        let main = current::enter(shard, || executor.spawn(main()));
         Life {
             main,
             idle,

@@ -31,7 +31,7 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
         wake_all(shard, |wakers| {
             shard.io.borrow_mut().take_wakers(wakers);
         });
-        shard.executor.collect(&shard.outside);
+        shard.executor.collect();
         shard.mesh.receive();
         wake_all(shard, |wakers| {
             let mut timers = shard.timers.borrow_mut();

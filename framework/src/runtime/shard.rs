@@ -73,13 +73,14 @@ impl Shard {
     ) -> Shard {
         let clock = Clock::new();
         let timers = RefCell::new(Wheel::new(clock.now()));
+        let outside = Arc::clone(&all[id.index()]);
         Shard {
             id,
-            outside: Arc::clone(&all[id.index()]),
+            outside: Arc::clone(&outside),
             all,
             clock,
             pool: Pool::new(),
-            executor: Executor::new(config.task_quota),
+            executor: Executor::new(config.task_quota, outside),
             timers,
             io: RefCell::new(Io::new(driver)),
             mesh: Mesh::new(ends),
@@ -92,7 +93,7 @@ impl Shard {
 
     /// Drops all that lives on it. Must run in its scope.
     pub(super) fn clear(&self) {
-        self.executor.clear(&self.outside.woken);
+        self.executor.clear();
         self.states.clear();
     }
 

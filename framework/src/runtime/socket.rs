@@ -28,8 +28,31 @@ pub(super) enum Incoming {
     Open,
     /// Nothing more: the peer sent FIN.
     Ended,
-    /// Nothing more: the connection broke. Boxed, so that all others pay nothing for it.
-    Failed(Box<io::Error>),
+    /// Nothing more: the connection broke.
+    Failed(Fault),
+}
+
+/// An error that is told to everybody who asks, of eight bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Number(i32),
+    Kind(io::ErrorKind),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        let number = error.raw_os_error();
+        number.map_or_else(|| Fault::Kind(error.kind()), Fault::Number)
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        match fault {
+            Fault::Number(number) => io::Error::from_raw_os_error(number),
+            Fault::Kind(kind) => kind.into(),
+        }
+    }
 }
 
 /// What the one operation in the sending direction is.
@@ -51,7 +74,7 @@ pub(super) enum Outgoing {
 pub(super) struct Backlog {
     pub(super) unsent: Chain,
     /// Why nothing can be sent any more.
-    pub(super) error: Option<io::Error>,
+    pub(super) error: Option<Fault>,
     pub(super) writer: Option<Wakee>,
 }
 
@@ -172,7 +195,7 @@ impl Socket {
         self.sending_len = 0;
         let backlog = self.backlog();
         backlog.unsent = Chain::new();
-        backlog.error = Some(error);
+        backlog.error = Some(error.into());
     }
 }
 
@@ -215,17 +238,19 @@ impl Listener {
 #[derive(Default)]
 pub(crate) struct Wakers {
     pub(super) due: Vec<Wakee>,
-    pub(super) gone: Vec<Wakee>,
+    pub(super) gone: Vec<Waker>,
 }
 
 impl Wakers {
     /// Remembers the waker of whoever waits, without a clone when it is the same as before.
     #[inline]
     pub(super) fn remember(&mut self, place: &mut Option<Wakee>, waker: &Waker) {
-        match place {
-            Some(known) if known.is(waker) => {}
-            _ => self.gone.extend(place.replace(Wakee::of(waker))),
-        }
+        self.gone.extend(Wakee::note(place, waker));
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn forget(&mut self, wakee: Option<Wakee>) {
+        self.gone.extend(wakee.and_then(Wakee::into_other));
     }
 
     /// Whoever waits is to be woken.
@@ -245,5 +270,17 @@ impl Wakers {
     pub(super) fn release(&mut self) {
         self.due.drain(..).for_each(Wakee::wake);
         self.gone.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_stays_small() {
+        // A simulated descriptor is longer.
+        let most = if cfg!(feature = "sim") { 128 } else { 120 };
+        assert!(size_of::<Socket>() <= most);
     }
 }

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 
 use super::current;
 use super::pinned::Pinned;
-use super::slot::Slot;
+use super::slot::SlotId;
 use super::wakee::Wakee;
 
 /// What a task has brought: its output, or what it has panicked with.
@@ -27,6 +27,8 @@ type Ended<T> = Result<T, Box<dyn Any + Send>>;
 enum Join<T> {
     /// It runs, and somebody may wait for it.
     Running(Option<Wakee>),
+    /// Nobody waits for it any more: it is to be dropped instead of polled.
+    Cancelled,
     Ended(Ended<T>),
     /// It was dropped before its end, or what it brought was taken.
     Gone,
@@ -56,14 +58,14 @@ pin_project_lite::pin_project! {
 }
 
 impl<F: Future> Body<F> {
+    /// Drops the future, if that is there.
+    fn clear(self: Pin<&Self>) -> Result<(), Box<dyn Any + Send>> {
+        let future = self.project_ref().future;
+        catch_unwind(AssertUnwindSafe(|| future.clear()))
+    }
+
     fn end(self: Pin<&Self>, join: Join<F::Output>) {
-        let this = self.project_ref();
-        let future = this.future;
-        let join = match catch_unwind(AssertUnwindSafe(|| future.clear())) {
-            Ok(()) => join,
-            Err(panic) => Join::Ended(Err(panic)),
-        };
-        let before = this.join.replace(join);
+        let before = self.join.replace(join);
         if let Join::Running(Some(waiter)) = before {
             waiter.wake();
         }
@@ -73,20 +75,35 @@ impl<F: Future> Body<F> {
 impl<F: Future> Work for Body<F> {
     #[inline]
     fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
+        if matches!(*self.join.borrow(), Join::Cancelled) {
+            self.cancel();
+            return Poll::Ready(());
+        }
         let future = self.project_ref().future;
-        let ended = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = future.poll(context)?;
+            if polled.is_ready() {
+                future.clear();
+            }
+            Some(polled)
+        }));
+        let ended = match polled {
             Ok(Some(Poll::Pending)) => return Poll::Pending,
             Ok(Some(Poll::Ready(output))) => Ok(output),
             Ok(None) => return Poll::Ready(()),
-            Err(panic) => Err(panic),
+            // If it panics once more by being dropped, the first panic is the one to tell of.
+            Err(panic) => self.clear().and(Err(panic)),
         };
         self.end(Join::Ended(ended));
         Poll::Ready(())
     }
 
     fn cancel(self: Pin<&Self>) {
-        if matches!(*self.join.borrow(), Join::Running(_)) {
-            self.end(Join::Gone);
+        if matches!(*self.join.borrow(), Join::Running(_) | Join::Cancelled) {
+            let join = self
+                .clear()
+                .map_or_else(|panic| Join::Ended(Err(panic)), |()| Join::Gone);
+            self.end(join);
         }
     }
 }
@@ -106,14 +123,15 @@ impl<F: Future> Joined<F::Output> for Body<F> {
 #[must_use = "dropping a task cancels it; call `.detach()` to let it run"]
 pub struct Task<T> {
     body: Pin<Rc<dyn Joined<T>>>,
-    /// `None` when it is not to be cancelled.
-    slot: Option<Rc<Slot>>,
+    /// Where it runs; `None` when it is not to be cancelled.
+    slot: Option<SlotId>,
 }
 
 impl<T> Task<T> {
-    /// Makes a future into what the executor runs in `slot`, and its handle.
+    /// Makes a future into what the executor runs in the place that `place` finds for it, and its
+    /// handle.
     #[inline]
-    pub(super) fn new<F>(future: F, slot: Rc<Slot>) -> (Pin<Rc<dyn Work>>, Task<T>)
+    pub(super) fn new<F>(future: F, place: impl FnOnce(Pin<Rc<dyn Work>>) -> SlotId) -> Task<T>
     where
         F: Future<Output = T> + 'static,
     {
@@ -121,8 +139,8 @@ impl<T> Task<T> {
             future: Pinned::new(future),
             join: RefCell::new(Join::Running(None)),
         });
-        let slot = Some(slot);
-        (Pin::clone(&body) as _, Task { body, slot })
+        let slot = Some(place(Pin::clone(&body) as _));
+        Task { body, slot }
     }
 
     /// Lets the task run without its handle. A panic in it ends only the task; the process's panic
@@ -140,10 +158,12 @@ impl<T> Task<T> {
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        let Some(slot) = self.slot.take() else { return };
+        let Some(slot) = self.slot else { return };
         // Once the task has ended its place may be another's.
         if !self.is_finished() {
-            Slot::cancel(&slot);
+            // What waited for it may run code of the user's when it is dropped.
+            drop(self.body.join().replace(Join::Cancelled));
+            slot.wake();
         }
     }
 }
@@ -157,12 +177,9 @@ impl<T> Future for Task<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut join = self.body.join().borrow_mut();
         if let Join::Running(waiter) = &mut *join {
-            if !waiter
-                .as_ref()
-                .is_some_and(|waiter| waiter.is(context.waker()))
-            {
-                *waiter = Some(Wakee::of(context.waker()));
-            }
+            let before = Wakee::note(waiter, context.waker());
+            drop(join);
+            drop(before);
             return Poll::Pending;
         }
         match std::mem::replace(&mut *join, Join::Gone) {

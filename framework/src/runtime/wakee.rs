@@ -1,18 +1,18 @@
 //! [`Wakee`]: whoever waits for something on its own shard.
 //!
 //! What must hold: it wakes exactly what the waker that it was made of would wake. A task of the
-//! shard, which nearly all are, it knows by its slot, whose count is no atomic one.
+//! shard, which nearly all are, it knows by its place, which costs nothing to note or to forget.
 
-use std::rc::Rc;
 use std::task::Waker;
 
 use super::current;
-use super::slot::Slot;
+use super::slot::SlotId;
 
 /// What a waker is to the shard on which it stays.
+#[derive(Clone)]
 pub(crate) enum Wakee {
-    /// The task in this slot.
-    Task(Rc<Slot>),
+    /// The task in this place.
+    Task(SlotId),
     /// Something else, such as a task of another executor.
     Other(Waker),
 }
@@ -25,12 +25,43 @@ impl Wakee {
         task.map_or_else(|| Wakee::Other(waker.clone()), Wakee::Task)
     }
 
-    /// Whether `waker` wakes the same.
+    /// From now on it is what `waker` wakes. Gives back what has stood there before if that is a
+    /// waker, which may run code of the user's when it is dropped.
     #[inline]
-    pub(crate) fn is(&self, waker: &Waker) -> bool {
+    pub(crate) fn renew(&mut self, waker: &Waker) -> Option<Waker> {
+        if let Wakee::Other(known) = self
+            && known.will_wake(waker)
+        {
+            return None;
+        }
+        std::mem::replace(self, Wakee::of(waker)).into_other()
+    }
+
+    /// As [`renew`](Wakee::renew), where perhaps nobody has waited yet.
+    #[inline]
+    pub(crate) fn note(place: &mut Option<Wakee>, waker: &Waker) -> Option<Waker> {
+        if let Some(known) = place {
+            return known.renew(waker);
+        }
+        *place = Some(Wakee::of(waker));
+        None
+    }
+
+    /// Whether it wakes what `other` wakes, as far as one can tell.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Wakee) -> bool {
+        match (self, other) {
+            (Wakee::Task(this), Wakee::Task(other)) => this == other,
+            (Wakee::Other(this), Wakee::Other(other)) => this.will_wake(other),
+            (Wakee::Task(_), Wakee::Other(_)) | (Wakee::Other(_), Wakee::Task(_)) => false,
+        }
+    }
+
+    /// The waker that it is, if it is one.
+    pub(crate) fn into_other(self) -> Option<Waker> {
         match self {
-            Wakee::Task(slot) => slot.is_woken_by(waker),
-            Wakee::Other(known) => known.will_wake(waker),
+            Wakee::Other(waker) => Some(waker),
+            Wakee::Task(_) => None,
         }
     }
 
@@ -38,7 +69,7 @@ impl Wakee {
     #[inline]
     pub(crate) fn wake(self) {
         match self {
-            Wakee::Task(slot) => Slot::wake(&slot),
+            Wakee::Task(slot) => slot.wake(),
             Wakee::Other(waker) => waker.wake(),
         }
     }
@@ -74,9 +105,7 @@ mod tests {
         poll_fn(|context| match wake.take() {
             None => Poll::Ready(()),
             Some(wake) => {
-                let wakee = Wakee::of(context.waker());
-                assert!(wakee.is(context.waker()) && !wakee.is(Waker::noop()));
-                wake(wakee);
+                wake(Wakee::of(context.waker()));
                 Poll::Pending
             }
         })
@@ -84,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_task_that_runs_is_known_by_its_slot() {
+    fn the_task_that_runs_is_known_by_its_place() {
         on_a_shard(|| {
             woken_by(|wakee| {
                 assert!(matches!(wakee, Wakee::Task(_)));
@@ -114,10 +143,14 @@ mod tests {
     fn any_other_waker_is_kept_as_it_is() {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
-        let wakee = Wakee::of(&waker);
-        assert!(matches!(wakee, Wakee::Other(_)) && wakee.is(&waker));
-        assert!(!wakee.is(Waker::noop()));
-        wakee.wake();
+        let mut wakee = None;
+        let other = Waker::from(Arc::new(Count::default()));
+        assert!(Wakee::note(&mut wakee, &other).is_none());
+        let before = Wakee::note(&mut wakee, &waker);
+        assert!(before.is_some_and(|before| before.will_wake(&other)));
+        assert!(Wakee::note(&mut wakee, &waker).is_none());
+        assert_eq!(Arc::strong_count(&count), 3, "it is not cloned again");
+        wakee.unwrap().wake();
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 }

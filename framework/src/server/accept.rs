@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::balance::Balance;
@@ -21,7 +21,7 @@ use super::session::{Session, Shared};
 use super::shutdown::{Listener, Phase};
 use crate::future::{TimedOut, with_timeout};
 use crate::net::{TcpListener, TcpStream};
-use crate::runtime::{self, ShardId};
+use crate::runtime::{self, ShardId, Wakee};
 use crate::service::Service;
 use crate::sharded::Sharded;
 use crate::sys::limit;
@@ -53,7 +53,7 @@ pub(super) struct Connections {
     open: Cell<usize>,
     max: usize,
     balance: Arc<Balance>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Vec<Wakee>>,
 }
 
 impl Connections {
@@ -80,7 +80,7 @@ impl Connections {
     fn left(&self) {
         self.open.set(self.open.get() - 1);
         let waiting = self.waiting.take();
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(Wakee::wake);
     }
 
     /// Ready while fewer than `count` connections are open.
@@ -88,7 +88,7 @@ impl Connections {
         if self.open.get() < count {
             return Poll::Ready(());
         }
-        self.waiting.borrow_mut().push(context.waker().clone());
+        self.waiting.borrow_mut().push(Wakee::of(context.waker()));
         Poll::Pending
     }
 

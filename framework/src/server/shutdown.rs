@@ -7,9 +7,11 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use slab::Slab;
+
+use crate::runtime::Wakee;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +27,7 @@ pub(super) enum Phase {
 /// The stop of one shard, and who wants to hear of it.
 pub(super) struct Shutdown {
     phase: Cell<Phase>,
-    waiting: RefCell<Slab<Waker>>,
+    waiting: RefCell<Slab<Wakee>>,
 }
 
 impl Shutdown {
@@ -49,9 +51,9 @@ impl Shutdown {
                 .waiting
                 .borrow()
                 .iter()
-                .map(|(_, waker)| waker.clone())
+                .map(|(_, wakee)| wakee.clone())
                 .collect();
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_iter().for_each(Wakee::wake);
         }
     }
 
@@ -85,12 +87,12 @@ impl Listener {
         }
     }
 
-    /// Asks for the task to be woken. A task's waker stays the same, so once is enough.
+    /// Asks for the task to be woken. A task stays in its place, so once is enough.
     #[inline]
     pub(super) fn listen(&mut self, context: &Context<'_>) {
         if self.place.is_none() {
-            let waker = context.waker().clone();
-            let place = self.shutdown.waiting.borrow_mut().insert(waker);
+            let wakee = Wakee::of(context.waker());
+            let place = self.shutdown.waiting.borrow_mut().insert(wakee);
             self.place = Some(u32::try_from(place).expect("fewer tasks than descriptors"));
         }
     }
@@ -104,8 +106,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            let waker = self.shutdown.waiting.borrow_mut().remove(place as usize);
-            drop(waker);
+            let wakee = self.shutdown.waiting.borrow_mut().remove(place as usize);
+            drop(wakee);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::http::{Error, Trailers};
 use crate::mem::{Buf, Pool};
+use crate::runtime::Wakee;
 
 /// What a session and a reader have in common.
 pub(crate) struct Inflow {
@@ -33,8 +34,8 @@ struct Flow {
     /// How the content has ended.
     end: Option<Result<Trailers, Error>>,
     is_wanted: bool,
-    reader: Option<Waker>,
-    session: Option<Waker>,
+    reader: Option<Wakee>,
+    session: Option<Wakee>,
 }
 
 /// What the reader gets.
@@ -69,7 +70,7 @@ impl Inflow {
     pub(crate) fn is_wanted(&self, waker: &Waker) -> bool {
         let mut flow = self.flow.borrow_mut();
         if flow.session.is_none() {
-            flow.session = Some(waker.clone());
+            flow.session = Some(Wakee::of(waker));
         }
         flow.is_wanted
     }
@@ -110,10 +111,10 @@ impl Inflow {
         flow.is_wanted = false;
         let reader = flow.reader.take();
         let session = flow.session.as_ref();
-        let is_other = |reader: &Waker| !session.is_some_and(|it| it.will_wake(reader));
+        let is_other = |reader: &Wakee| !session.is_some_and(|it| it.is_same(reader));
         let reader = reader.filter(is_other);
         drop(flow);
-        reader.into_iter().for_each(Waker::wake);
+        reader.into_iter().for_each(Wakee::wake);
     }
 }
 
@@ -168,11 +169,12 @@ impl Inflow {
             None => {}
         }
         flow.is_wanted = true;
-        flow.reader = Some(context.waker().clone());
+        let reader = Wakee::of(context.waker());
         let session = flow.session.as_ref();
-        let session = session.filter(|it| !it.will_wake(context.waker())).cloned();
+        let session = session.filter(|it| !it.is_same(&reader)).cloned();
+        flow.reader = Some(reader);
         drop(flow);
-        session.into_iter().for_each(Waker::wake);
+        session.into_iter().for_each(Wakee::wake);
         Poll::Pending
     }
 

@@ -10,13 +10,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::http::{Fields, Length};
 use crate::mem::Buf;
+use crate::runtime::Wakee;
 
 /// A piece of a response's content, or what stands behind the content.
 #[derive(Clone, Debug)]
@@ -163,7 +164,7 @@ pub struct Outflow {
 #[derive(Default)]
 struct Slot {
     piece: Option<Piece>,
-    sender: Option<Waker>,
+    sender: Option<Wakee>,
 }
 
 impl Outflow {
@@ -178,7 +179,7 @@ impl Outflow {
             if slot.piece.is_none() {
                 return Poll::Ready(());
             }
-            slot.sender = Some(context.waker().clone());
+            slot.sender = Some(Wakee::of(context.waker()));
             Poll::Pending
         })
         .await;
@@ -225,8 +226,8 @@ where
             drop(slot);
             // Whoever polls this polls the sender again; one within another task of the function
             // has to be told.
-            let other = sender.filter(|sender| !sender.will_wake(context.waker()));
-            other.into_iter().for_each(Waker::wake);
+            let other = sender.filter(|sender| !sender.is_same(&Wakee::of(context.waker())));
+            other.into_iter().for_each(Wakee::wake);
             return Poll::Ready(Some(Ok(piece)));
         }
         match this.future.as_pin_mut() {
@@ -239,6 +240,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::task::Waker;
 
     use super::*;
 

@@ -5,9 +5,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::Closed;
+use crate::runtime::Wakee;
 
 /// Makes the two ends of a place for one value.
 ///
@@ -27,7 +28,7 @@ use super::Closed;
 pub fn oneshot<T>() -> (Reply<T>, Awaiting<T>) {
     let place = Rc::new(RefCell::new(Place {
         value: None,
-        waker: None,
+        waiter: None,
         is_over: false,
     }));
     (
@@ -40,7 +41,7 @@ pub fn oneshot<T>() -> (Reply<T>, Awaiting<T>) {
 
 struct Place<T> {
     value: Option<T>,
-    waker: Option<Waker>,
+    waiter: Option<Wakee>,
     /// Whether one of the ends is gone.
     is_over: bool,
 }
@@ -75,10 +76,10 @@ impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         let mut place = self.place.borrow_mut();
         place.is_over = true;
-        let waker = place.waker.take();
+        let waiter = place.waiter.take();
         drop(place);
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 }
@@ -109,7 +110,7 @@ impl<T> Future for Awaiting<T> {
         if place.is_over {
             return Poll::Ready(Err(Closed));
         }
-        let outdated = place.waker.replace(context.waker().clone());
+        let outdated = Wakee::note(&mut place.waiter, context.waker());
         drop(place);
         drop(outdated);
         Poll::Pending
@@ -120,7 +121,7 @@ impl<T> Drop for Awaiting<T> {
     fn drop(&mut self) {
         let mut place = self.place.borrow_mut();
         place.is_over = true;
-        let left = (place.value.take(), place.waker.take());
+        let left = (place.value.take(), place.waiter.take());
         drop(place);
         drop(left);
     }

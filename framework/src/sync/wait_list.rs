@@ -99,8 +99,7 @@ impl<T: Copy> WaitList<T> {
         let mut line = self.line.borrow_mut();
         let outdated = match &mut line.places[key.0].state {
             State::Served(answer) => return Some(*answer),
-            State::Waiting { waker: known, .. } if known.is(waker) => return None,
-            State::Waiting { waker: known, .. } => std::mem::replace(known, Wakee::of(waker)),
+            State::Waiting { waker: known, .. } => known.renew(waker),
         };
         drop(line);
         drop(outdated);

@@ -8,6 +8,7 @@ pub(crate) mod file;
 pub(crate) mod frames;
 pub(crate) mod host;
 pub(crate) mod immediate;
+pub(crate) mod lend;
 pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod ring;

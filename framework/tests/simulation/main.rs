@@ -9,12 +9,17 @@ mod service;
 mod streams;
 mod waiting;
 
+use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use sunstar::testing::{Mishaps, Report, Seed};
+use sunstar::runtime::{Config, Placement, Task, run_on_all_shards, sleep, spawn, yield_now};
+use sunstar::sync::{Reply, oneshot};
+use sunstar::testing::{Mishaps, Report, Seed, Simulation};
 
 /// How many seeds run if nobody says otherwise.
 const SEEDS: u64 = 200;
@@ -189,5 +194,69 @@ fn the_same_seed_lets_the_same_ones_wait() {
     for number in 2000..2010 {
         let run = || waiting::run(Seed::new(number));
         assert_eq!(run(), run(), "seed {number}");
+    }
+}
+
+thread_local! {
+    /// What one simulated shard hands to another, which no real one could.
+    static HANDED: RefCell<Option<Handed>> = const { RefCell::new(None) };
+}
+
+/// Both belong to the first shard.
+struct Handed {
+    reply: Reply<u8>,
+    task: Task<()>,
+}
+
+/// Tells when it is dropped.
+struct Dropped(Rc<Cell<bool>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+async fn hands_over() {
+    let (reply, awaiting) = oneshot();
+    let is_dropped = Rc::new(Cell::new(false));
+    let held = Dropped(Rc::clone(&is_dropped));
+    let task = spawn(async move {
+        let _held = held;
+        std::future::pending::<()>().await;
+    });
+    HANDED.set(Some(Handed { reply, task }));
+    assert_eq!(awaiting.await, Ok(7), "woken from the other shard");
+    yield_now().await;
+    assert!(is_dropped.get(), "cancelled from the other shard");
+}
+
+async fn takes_over() {
+    let handed = loop {
+        match HANDED.take() {
+            Some(handed) => break handed,
+            None => yield_now().await,
+        }
+    };
+    // The first shard has nothing else to do: only this wakes it.
+    sleep(Duration::from_secs(1)).await;
+    drop(handed.task);
+    assert_eq!(handed.reply.send(7), Ok(()));
+}
+
+/// All shards are on one thread here, as a hosted one is beside its host's own tasks.
+#[test]
+fn what_belongs_to_another_shard_of_the_thread_is_woken_there() {
+    for seed in 0..20 {
+        let (ended, _) = Simulation::new(seed).run(|| {
+            let config = Config::new(Placement::unpinned(2));
+            run_on_all_shards(&config, |shard| async move {
+                match shard.index() {
+                    0 => hands_over().await,
+                    _ => takes_over().await,
+                }
+            })
+        });
+        ended.unwrap();
     }
 }

@@ -53,7 +53,7 @@ impl Io {
     pub(crate) fn give_up_file(&mut self, place: u32) {
         let before = std::mem::replace(&mut self.files[place as usize], FileSlot::Given);
         match before {
-            FileSlot::Begun(waiter) => self.wakers.gone.extend(waiter),
+            FileSlot::Begun(waiter) => self.wakers.forget(waiter),
             FileSlot::Ended(_) | FileSlot::Given => drop(self.files.remove(place as usize)),
         }
     }

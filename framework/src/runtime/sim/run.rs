@@ -119,7 +119,7 @@ where
             blocking,
         );
         let shard = Rc::new(shard);
-        let main = current::enter(&shard, || shard.executor.spawn(&shard.outside, main(id)));
+        let main = current::enter(&shard, || shard.executor.spawn(main(id)));
         Lane {
             shard,
             ring,
