@@ -8,7 +8,7 @@ reps x servers x (1.5 + ways x seconds) seconds.
 
   scripts/compare.sh --suite plaintext --reps 5
   scripts/compare.sh --suite event --peers sunstar,warp,go --output mine.json
-  scripts/compare.sh --report benches/results/2026-11-29.json --readme
+  scripts/compare.sh --report benches/results/2026-11-30.json --readme
 """
 import argparse
 import datetime
