@@ -175,6 +175,19 @@ async fn keeps_its_waker() {
     .await;
 }
 
+async fn wakes_itself() {
+    let mut has_woken = false;
+    poll_fn(|context| {
+        if has_woken {
+            return Poll::Ready(());
+        }
+        has_woken = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// ADR 39.
 #[test]
 fn a_task_is_one_allocation_and_a_waker_that_lasts_stays_with_its_place() {
@@ -183,8 +196,9 @@ fn a_task_is_one_allocation_and_a_waker_that_lasts_stays_with_its_place() {
         [
             of_tasks(yield_now).await,
             of_tasks(|| runtime::sleep(Duration::from_nanos(1))).await,
+            of_tasks(wakes_itself).await,
             of_tasks(keeps_its_waker).await,
         ]
     });
-    assert_eq!(allocated.unwrap(), [[1000; 3]]);
+    assert_eq!(allocated.unwrap(), [[1000; 4]]);
 }

@@ -9,12 +9,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use futures_util::task::waker_ref;
@@ -27,7 +26,7 @@ use super::preempt::{Slice, need_preempt};
 use super::pulse::Pulse;
 use super::shard::Outside;
 use super::slot::{Due, SlotId, Slots};
-use super::task::{Task, Work};
+use super::task::{Task, Work, drop_quietly};
 use super::wakee::Wakee;
 use super::woken::Woken;
 use crate::sys::lend::lend;
@@ -47,6 +46,31 @@ pub(crate) enum Want {
 /// What other threads want of one shard, until it takes it up.
 pub(crate) type WakeQueue = Woken<Want>;
 
+/// The task that is polled, and the waker that it is polled with: as `will_wake` compares it, for
+/// the time that this waker is lent.
+#[derive(Clone, Copy)]
+struct Running {
+    number: u32,
+    data: *const (),
+    table: *const RawWakerVTable,
+}
+
+impl Running {
+    #[inline]
+    fn new(number: u32, waker: &Waker) -> Running {
+        Running {
+            number,
+            data: waker.data(),
+            table: waker.vtable(),
+        }
+    }
+
+    #[inline]
+    fn has(self, waker: &Waker) -> bool {
+        ptr::eq(self.data, waker.data()) && ptr::eq(self.table, waker.vtable())
+    }
+}
+
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
     home: Home,
@@ -64,8 +88,7 @@ pub(crate) struct Executor {
     polls: Cell<u64>,
     /// Wakers of those that have given up the rest of the turn.
     yielded: RefCell<VecDeque<Wakee>>,
-    /// The place of the task that is polled, and what its waker points to.
-    running: Cell<(u32, *const ())>,
+    running: Cell<Option<Running>>,
 }
 
 impl Executor {
@@ -85,7 +108,7 @@ impl Executor {
             spawned: Cell::new(0),
             polls: Cell::new(0),
             yielded: RefCell::default(),
-            running: Cell::new((0, ptr::null())),
+            running: Cell::new(None),
         }
     }
 
@@ -156,7 +179,7 @@ impl Executor {
     fn run_task(&self, number: u32, mut due: Due) {
         let work = due.work.as_ref();
         let poll = |waker: &Waker| {
-            self.running.set((number, waker.data()));
+            self.running.set(Some(Running::new(number, waker)));
             work.poll(&mut Context::from_waker(waker))
         };
         let polled = if let Some(alarm) = &due.alarm {
@@ -167,7 +190,7 @@ impl Executor {
             due.alarm = lent.into_alarm();
             polled
         };
-        self.running.set((0, ptr::null()));
+        self.running.set(None);
         if due.alarm.is_some() || polled.is_ready() {
             self.after_poll(number, due, polled);
         }
@@ -292,14 +315,12 @@ impl Executor {
         self.yielded.borrow_mut().push_back(wakee);
     }
 
-    /// The place of the task that runs, if this is its waker. Nothing that lives at the same time
-    /// is where that points to.
+    /// The place of the task that runs, if this is its waker.
     #[inline]
     pub(super) fn running(&self, waker: &Waker) -> Option<SlotId> {
-        let (number, data) = self.running.get();
-        let home = self.home.id();
-        let is_its_own = !data.is_null() && ptr::eq(waker.data(), data);
-        is_its_own.then_some(SlotId { home, number })
+        let running = self.running.get()?;
+        let (number, home) = (running.number, self.home.id());
+        running.has(waker).then_some(SlotId { home, number })
     }
 
     #[inline]
@@ -389,11 +410,4 @@ impl Executor {
             }
         }
     }
-}
-
-/// Drops a task and what it has brought, if nobody else has it. A panic of that is the task's, and
-/// the process's hook has told of it.
-#[inline]
-fn drop_quietly<T>(work: T) {
-    drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }

@@ -1,8 +1,8 @@
 //! [`Lent`]: the waker that a task is polled with; [`Alarm`]: what that becomes when it is kept.
 //!
 //! Nearly all tasks wait for things of their own shard only, which know them by their place
-//! (`wakee`): they never need a waker that lasts. What must hold: an alarm is raised, and stands in
-//! the shard's wake queue, once until the shard has taken it up.
+//! (`wakee`): they never need a waker that lasts. What must hold: an alarm stands in the shard's
+//! wake queue once at most, until the shard has taken it up; a place has one alarm that it keeps.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -45,6 +45,20 @@ impl Lend for Lent<'_> {
         let make = || Arc::new(Alarm::new(self.number, Arc::clone(self.outside)));
         waker(Arc::clone(self.alarm.get_or_init(make)))
     }
+
+    #[inline]
+    fn wake(&self) {
+        wake(self.number, self.outside, || self.to_waker().wake());
+    }
+}
+
+/// Wakes the task in a place: by itself on its shard, by `ring` elsewhere.
+#[inline]
+fn wake(number: u32, outside: &Arc<Outside>, ring: impl FnOnce()) {
+    current::try_with(|shard| match shard {
+        Some(shard) if Arc::ptr_eq(&shard.outside, outside) => shard.executor.wake(number),
+        _ => ring(),
+    });
 }
 
 /// Wakes whatever task is in a place, from any thread.
@@ -86,11 +100,6 @@ impl Alarm {
 impl ArcWake for Alarm {
     #[inline]
     fn wake_by_ref(alarm: &Arc<Alarm>) {
-        current::try_with(|shard| match shard {
-            Some(shard) if Arc::ptr_eq(&shard.outside, &alarm.outside) => {
-                shard.executor.wake(alarm.number);
-            }
-            _ => alarm.ring_from_outside(),
-        });
+        wake(alarm.number, &alarm.outside, || alarm.ring_from_outside());
     }
 }

@@ -67,7 +67,7 @@ impl Sleep {
 
     /// Whether a timer waits that will wake the task which polled last, at `deadline` or before.
     ///
-    /// For a task whose waker never changes: it need not poll again before it is woken.
+    /// For a task that polls it by itself: it need not poll again before it is woken.
     #[inline]
     pub(crate) fn is_set(&self, now: Instant) -> bool {
         self.timer.is_some() && now < self.fires

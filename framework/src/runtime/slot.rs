@@ -2,7 +2,7 @@
 //!
 //! What must hold: a name, and so a waker, is that of a place and not of a task. Whoever still has
 //! one of a task that has ended wakes at worst the next one there for nothing, which every future
-//! allows. A place is given away again only when nothing of the last task stands in a queue.
+//! allows. A place is given away again only when it stands in no group's queue.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ impl SlotId {
         });
     }
 
-    /// Its shard is not the current one, but on this thread.
+    /// Its shard is not the current one, but on this thread: an alarm for this once.
     #[cold]
     fn wake_from_beside(self) {
         if let Some(outside) = home::find(self.home) {

@@ -80,19 +80,24 @@ impl<F: Future> Work for Body<F> {
             return Poll::Ready(());
         }
         let future = self.project_ref().future;
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let polled = future.poll(context)?;
-            if polled.is_ready() {
-                future.clear();
-            }
-            Some(polled)
-        }));
+        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
         let ended = match polled {
             Ok(Some(Poll::Pending)) => return Poll::Pending,
             Ok(Some(Poll::Ready(output))) => Ok(output),
             Ok(None) => return Poll::Ready(()),
-            // If it panics once more by being dropped, the first panic is the one to tell of.
-            Err(panic) => self.clear().and(Err(panic)),
+            Err(panic) => Err(panic),
+        };
+        let ended = match (ended, self.clear()) {
+            (Ok(output), Err(panic)) => {
+                drop_quietly(output);
+                Err(panic)
+            }
+            // The first panic is the one to tell of. The second may not even be dropped safely.
+            (Err(panic), Err(second)) => {
+                std::mem::forget(second);
+                Err(panic)
+            }
+            (ended, Ok(())) => ended,
         };
         self.end(Join::Ended(ended));
         Poll::Ready(())
@@ -113,6 +118,13 @@ impl<F: Future> Joined<F::Output> for Body<F> {
     fn join(&self) -> &RefCell<Join<F::Output>> {
         &self.join
     }
+}
+
+/// Drops what a task has brought, if nobody else has it. A panic of that is the task's, and the
+/// process's hook has told of it.
+#[inline]
+pub(super) fn drop_quietly<T>(value: T) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(value))));
 }
 
 /// The handle of a task. It is a future of the task's result.
@@ -294,6 +306,39 @@ mod tests {
             yield_now().await;
             yield_now().await;
             assert_eq!(stats().tasks, tasks, "both are gone, and counted");
+            assert_eq!(spawn(async { 7 }).await, 7);
+        });
+    }
+
+    /// Ends as it is told to, and panics when it is dropped.
+    struct EndsBadly(fn() -> PanicsInDrop);
+
+    impl Future for EndsBadly {
+        type Output = PanicsInDrop;
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<PanicsInDrop> {
+            Poll::Ready((self.0)())
+        }
+    }
+
+    impl Drop for EndsBadly {
+        fn drop(&mut self) {
+            panic!("a future's drop");
+        }
+    }
+
+    #[test]
+    fn the_first_panic_of_a_task_is_the_one_to_tell_of() {
+        async fn told(task: fn() -> PanicsInDrop) -> &'static str {
+            let ended = AssertUnwindSafe(spawn(EndsBadly(task)))
+                .catch_unwind()
+                .await;
+            let panic = ended.err().unwrap();
+            *panic.downcast_ref::<&'static str>().unwrap()
+        }
+        on_a_shard(|| async {
+            assert_eq!(told(|| panic!("a poll")).await, "a poll");
+            assert_eq!(told(|| PanicsInDrop).await, "a future's drop");
             assert_eq!(spawn(async { 7 }).await, 7);
         });
     }

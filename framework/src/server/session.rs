@@ -581,7 +581,7 @@ impl<S: Service> Turn<'_, S> {
         };
         self.session.timer.reset(next);
         if self.session.timer.is_set(now) {
-            // A task's waker stays the same, so there is nothing to tell the timer.
+            // The timer knows the task by its place, so there is nothing to tell it.
             return Ok(Poll::Pending);
         }
         if Pin::new(&mut self.session.timer).poll(context).is_pending() {

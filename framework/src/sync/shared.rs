@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use crate::runtime::Wakee;
+
 /// A future whose output everybody gets who holds a clone of it.
 ///
 /// It makes progress while at least one clone is awaited; to let it run by itself, spawn one.
@@ -39,7 +41,7 @@ pub struct Shared<T: Clone> {
 
 struct Inner<T> {
     state: State<T>,
-    wakers: Slab<Waker>,
+    waiting: Slab<Wakee>,
 }
 
 enum State<T> {
@@ -54,7 +56,7 @@ impl<T: Clone> Shared<T> {
     pub fn new(future: impl Future<Output = T> + 'static) -> Shared<T> {
         let inner = Inner {
             state: State::Running(Box::pin(future)),
-            wakers: Slab::new(),
+            waiting: Slab::new(),
         };
         Shared {
             inner: Rc::new(RefCell::new(inner)),
@@ -73,21 +75,19 @@ impl<T: Clone> Shared<T> {
     /// Sees to it that this clone is woken.
     fn wait(&mut self, waker: &Waker) {
         let mut inner = self.inner.borrow_mut();
-        let outdated = match self.place {
-            Some(place) if inner.wakers[place].will_wake(waker) => None,
-            Some(place) => Some(std::mem::replace(&mut inner.wakers[place], waker.clone())),
-            None => {
-                self.place = Some(inner.wakers.insert(waker.clone()));
-                None
-            }
+        let outdated = if let Some(place) = self.place {
+            inner.waiting[place].renew(waker)
+        } else {
+            self.place = Some(inner.waiting.insert(Wakee::of(waker)));
+            None
         };
         drop(inner);
         drop(outdated);
     }
 
-    fn leave(&mut self) -> Option<Waker> {
+    fn leave(&mut self) -> Option<Wakee> {
         let place = self.place.take()?;
-        Some(self.inner.borrow_mut().wakers.remove(place))
+        Some(self.inner.borrow_mut().waiting.remove(place))
     }
 }
 
@@ -115,13 +115,13 @@ impl<T: Clone> Future for Shared<T> {
         drop(self.leave());
         let inner = Rc::clone(&self.inner);
         // The others have to look; each takes its own waker out then.
-        let wakers: Vec<_> = inner
+        let waiting: Vec<_> = inner
             .borrow()
-            .wakers
+            .waiting
             .iter()
-            .map(|(_, waker)| waker.clone())
+            .map(|(_, wakee)| wakee.clone())
             .collect();
-        wakers.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(Wakee::wake);
         Poll::Ready(output)
     }
 }
@@ -137,17 +137,17 @@ impl<T: Clone> Clone for Shared<T> {
 
 impl<T: Clone> Drop for Shared<T> {
     fn drop(&mut self) {
-        let Some(waker) = self.leave() else { return };
-        drop(waker);
+        let Some(wakee) = self.leave() else { return };
+        drop(wakee);
         // The future knows the waker of whoever polled it last, perhaps of this one: so another one
         // polls it.
         let next = self
             .inner
             .borrow()
-            .wakers
+            .waiting
             .iter()
             .next()
-            .map(|(_, waker)| waker.clone());
+            .map(|(_, wakee)| wakee.clone());
         if let Some(next) = next {
             next.wake();
         }
