@@ -16,7 +16,7 @@ use super::{current, yield_now};
 /// Calls between two readings of the clock at most: a reading of 25 ns makes 0.4 ns of each.
 const CALLS_MAX: u32 = 64;
 /// The part of what is left of a slice after which the clock is read again.
-const LOOK_PART: u32 = 8;
+const LOOK_PART: u64 = 8;
 
 thread_local! {
     /// How many calls are left until the clock is read. One for all shards of a simulation: each
@@ -116,10 +116,15 @@ impl Slice {
 
 /// After how many calls to read the clock again, when `calls` of them took `since`.
 fn next_look(left: Duration, since: Duration, calls: u32) -> u32 {
-    let wanted = u128::from(calls) * (left / LOOK_PART).as_nanos();
-    let wanted = wanted / since.as_nanos().max(1);
+    let wanted = u64::from(calls).saturating_mul(nanos(left) / LOOK_PART) / nanos(since).max(1);
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
     wanted.min(calls * 2).clamp(1, CALLS_MAX)
+}
+
+/// Nanoseconds, up to 584 years: a division of 128 bits would cost as much as reading the clock.
+fn nanos(time: Duration) -> u64 {
+    let whole = time.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(u64::from(time.subsec_nanos()))
 }
 
 /// Whether the running task has used up its slice, so that it should let others run: by
@@ -193,6 +198,7 @@ mod tests {
         assert_eq!(next_look(400 * US, 50 * US, 1), 1);
         assert_eq!(next_look(400 * US, 640 * US, 64), 5);
         assert_eq!(next_look(US, 64 * US, 64), 1);
+        assert_eq!(next_look(Duration::MAX, Duration::ZERO, 64), 64);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! [`WaitList`]: those who wait for something on one shard, first come, first served.
 //!
 //! What must hold: who has joined leaves exactly once, by itself; a place is not used again before
-//! that, so a key needs no generation; no waker runs while the list is borrowed.
+//! that, so a key needs no generation; nobody is woken while the list is borrowed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -17,12 +17,17 @@ const NONE: usize = usize::MAX;
 /// A line of waiters, each of whom wants a `T`. A clone is the same line.
 #[derive(Clone)]
 pub(super) struct WaitList<T> {
-    line: Rc<RefCell<Line<T>>>,
+    shared: Rc<Shared<T>>,
+}
+
+struct Shared<T> {
+    /// Who is first. Beside the others, so that whoever finds nobody here pays one load for it.
+    first: Cell<usize>,
+    line: RefCell<Line<T>>,
 }
 
 struct Line<T> {
     places: Slab<Place<T>>,
-    first: usize,
     last: usize,
 }
 
@@ -53,30 +58,32 @@ struct Key(usize);
 impl<T: Copy> WaitList<T> {
     /// Makes an empty line.
     pub(super) fn new() -> WaitList<T> {
-        let line = RefCell::new(Line {
-            places: Slab::new(),
-            first: NONE,
-            last: NONE,
-        });
+        let shared = Shared {
+            first: Cell::new(NONE),
+            line: RefCell::new(Line {
+                places: Slab::new(),
+                last: NONE,
+            }),
+        };
         WaitList {
-            line: Rc::new(line),
+            shared: Rc::new(shared),
         }
     }
 
     /// Whether nobody waits.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.line.borrow().first == NONE
+        self.shared.first.get() == NONE
     }
 
     /// How many wait, those who were served and have not left yet included.
     pub(super) fn len(&self) -> usize {
-        self.line.borrow().places.len()
+        self.shared.line.borrow().places.len()
     }
 
     /// Goes to the end of the line.
     fn join(&self, wants: T, waker: &Waker) -> Key {
-        let mut line = self.line.borrow_mut();
+        let mut line = self.shared.line.borrow_mut();
         let before = line.last;
         let key = line.places.insert(Place {
             state: State::Waiting {
@@ -87,7 +94,7 @@ impl<T: Copy> WaitList<T> {
             behind: NONE,
         });
         match before {
-            NONE => line.first = key,
+            NONE => self.shared.first.set(key),
             before => line.places[before].behind = key,
         }
         line.last = key;
@@ -96,7 +103,7 @@ impl<T: Copy> WaitList<T> {
 
     /// How the waiter was served; if it was not, it will be woken by `waker`.
     fn poll_served(&self, key: Key, waker: &Waker) -> Option<Answer> {
-        let mut line = self.line.borrow_mut();
+        let mut line = self.shared.line.borrow_mut();
         let outdated = match &mut line.places[key.0].state {
             State::Served(answer) => return Some(*answer),
             State::Waiting { waker: known, .. } => known.renew(waker),
@@ -109,8 +116,8 @@ impl<T: Copy> WaitList<T> {
     /// What the first in line wants.
     #[inline]
     pub(super) fn first(&self) -> Option<T> {
-        let line = self.line.borrow();
-        match &line.places.get(line.first)?.state {
+        let line = self.shared.line.borrow();
+        match &line.places.get(self.shared.first.get())?.state {
             State::Waiting { wants, .. } => Some(*wants),
             State::Served(_) => None,
         }
@@ -118,12 +125,12 @@ impl<T: Copy> WaitList<T> {
 
     /// Serves and wakes the first in line. Tells whether there was one.
     pub(super) fn serve_first(&self, answer: Answer) -> bool {
-        let mut line = self.line.borrow_mut();
-        let first = line.first;
+        let first = self.shared.first.get();
         if first == NONE {
             return false;
         }
-        line.unlink(first);
+        let mut line = self.shared.line.borrow_mut();
+        self.unlink(&mut line, first);
         let state = std::mem::replace(&mut line.places[first].state, State::Served(answer));
         drop(line);
         if let State::Waiting { waker, .. } = state {
@@ -146,10 +153,10 @@ impl<T: Copy> WaitList<T> {
 
     /// Leaves. Tells how the waiter was served, if it was.
     fn leave(&self, key: Key) -> Option<Answer> {
-        let mut line = self.line.borrow_mut();
+        let mut line = self.shared.line.borrow_mut();
         let answer = match line.places[key.0].state {
             State::Waiting { .. } => {
-                line.unlink(key.0);
+                self.unlink(&mut line, key.0);
                 None
             }
             State::Served(answer) => Some(answer),
@@ -159,18 +166,16 @@ impl<T: Copy> WaitList<T> {
         drop(place);
         answer
     }
-}
 
-impl<T> Line<T> {
-    fn unlink(&mut self, key: usize) {
-        let (before, behind) = (self.places[key].before, self.places[key].behind);
+    fn unlink(&self, line: &mut Line<T>, key: usize) {
+        let (before, behind) = (line.places[key].before, line.places[key].behind);
         match before {
-            NONE => self.first = behind,
-            before => self.places[before].behind = behind,
+            NONE => self.shared.first.set(behind),
+            before => line.places[before].behind = behind,
         }
         match behind {
-            NONE => self.last = before,
-            behind => self.places[behind].before = before,
+            NONE => line.last = before,
+            behind => line.places[behind].before = before,
         }
     }
 }
