@@ -4,6 +4,7 @@ children.
 What must hold: whatever happens, `Server` as a context leaves no process behind. Needs Linux.
 """
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -19,6 +20,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 START_MAX, STOP_MAX = 20.0, 10.0  # seconds
 # A ring gives its sockets back a little after its process has ended.
 REST = 0.5
+PORTS = range(20000, 30000)
+# Two comparisons at a time begin in different places.
+NEXT_PORT = itertools.islice(itertools.cycle(PORTS), os.getpid() % len(PORTS), None)
 
 
 class Failure(Exception):
@@ -113,11 +117,16 @@ def family(pid):
 
 
 def free_port():
-    """A free port below the ephemeral ones, where a client cannot connect to itself."""
-    for port in range(20000 + os.getpid() % 5000, 30000):
+    """A free port below the ephemeral ones, where a client cannot connect to itself.
+
+    Each time another one: what a server leaves in TIME_WAIT keeps the next from its port, unless
+    that sets SO_REUSEADDR, which not all do.
+    """
+    for _ in PORTS:
+        port = next(NEXT_PORT)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    raise Failure("no free port between 20000 and 30000")
+    raise Failure(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 class Crowd:

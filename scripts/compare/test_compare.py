@@ -234,6 +234,11 @@ class Servers(unittest.TestCase):
         self.assert_gone(child)
         self.assert_gone(one.process.pid)
 
+    def test_no_port_is_given_twice_in_a_row(self):
+        ports = [server.free_port() for _ in range(20)]
+        self.assertEqual(len(set(ports)), 20)
+        self.assertTrue(all(port in server.PORTS for port in ports))
+
     def test_who_does_not_listen_or_is_not_there_is_a_failure(self):
         with self.assertRaisesRegex(server.Failure, "ended with 3 before it listened"):
             with server.Server("sh -c 'exit 3'", server.free_port(), 0):
