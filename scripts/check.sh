@@ -28,7 +28,7 @@ count_tests() {
 }
 
 # What is off by default is checked too, the drivers inside other runtimes among it.
-features=sunstar/compression,sunstar/headers,sunstar/sim,sunstar/monoio,sunstar/glommio
+features=sunstar/compression,sunstar/headers,sunstar/tower,sunstar/sim,sunstar/monoio,sunstar/glommio
 
 # The library and the challenge with everything. .ci/run takes the same line for the other drivers,
 # so that nothing is built twice.

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 nobody=65534
-features=sunstar/compression,sunstar/headers,sunstar/sim
+features=sunstar/compression,sunstar/headers,sunstar/tower,sunstar/sim
 become=(setpriv --reuid=$nobody --regid=$nobody --clear-groups --no-new-privs)
 if [ "$(id -u)" != 0 ]; then
     become=()

@@ -120,6 +120,12 @@ impl Body {
         }
     }
 
+    /// Whether all of it was read, and its end: nothing comes any more.
+    #[cfg(feature = "tower")]
+    pub(super) fn is_over(&self) -> bool {
+        self.here.is_empty() && self.inflow.is_none()
+    }
+
     /// The fields that came behind the content: there once [`next`](Body::next) has said `None`.
     pub fn trailers(&self) -> &Trailers {
         &self.trailers

@@ -31,6 +31,8 @@ mod serve_dir;
 )]
 mod service;
 mod site_file;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(feature = "headers")]
 mod typed_header;
 
