@@ -160,8 +160,8 @@ fn json() -> Case {
     })
 }
 
-/// At each place in a word in turn: where the linker has put a text must not show, and checking UTF-8
-/// takes twice as long at some as at others.
+/// At each place in a word in turn: where the linker has put a text must not show, and checking
+/// UTF-8 takes twice as long at some as at others.
 fn read_event() -> Case {
     const EVENT: &[u8] = br#"{"userId":"user_12345","value":678.5}"#;
     #[repr(align(8))]
