@@ -269,21 +269,21 @@ mod tests {
     /// The figures that `tests/whole/acceptance.rs` holds loadgen against.
     #[test]
     fn the_figures_of_the_acceptance_are_those_of_this_queue() {
-        for (seconds, exponential, expected) in [
-            (6.0, false, 1.807),
-            (6.0, true, 2.334),
-            (60.0, false, 1.762),
-            (60.0, true, 2.416),
+        for (seconds, unit, exponential, expected) in [
+            (6.0, 0.004, false, 1.807),
+            (6.0, 0.004, true, 2.334),
+            (120.0, 0.008, false, 1.762),
+            (120.0, 0.008, true, 2.416),
         ] {
-            let mean = Duration::from_millis(4);
+            let mean = Duration::from_secs_f64(unit);
             let queue = Queue::new(Some(Think { mean, exponential }), None, 1);
             let start = clock();
-            let arrivals = Process::new(Arrival::Poisson, 1, 0, 1).map(|at| at / 150.0);
+            let arrivals = Process::new(Arrival::Poisson, 1, 0, 1).map(|at| at * unit / 0.6);
             let responses: Vec<f64> = arrivals
                 .take_while(|at| *at < seconds)
                 .map(|at| {
                     let arrival = start + Duration::from_secs_f64(at);
-                    (queue.departure(arrival).unwrap() - arrival).as_secs_f64() / 0.004
+                    (queue.departure(arrival).unwrap() - arrival).as_secs_f64() / unit
                 })
                 .collect();
             let mean = responses.iter().sum::<f64>() / approximate(responses.len() as u64);

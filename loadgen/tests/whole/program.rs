@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::result::scratch;
 
 /// How long a run may take at most: whatever a server does, nothing of loadgen's waits for ever.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// How a run of the program ended.
 #[derive(Debug)]
