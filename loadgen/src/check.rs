@@ -57,7 +57,9 @@ impl Check {
             false => Outcome::BadStatus,
             true if !answer.as_expected => Outcome::BadHeader,
             true if seen.skipped => Outcome::Ok,
-            true if seen.differs || len.is_some_and(|len| len != seen.len) => Outcome::BadBody,
+            true if seen.first_difference.is_some() || len.is_some_and(|len| len != seen.len) => {
+                Outcome::BadBody
+            }
             true => Outcome::Ok,
         }
     }
@@ -67,7 +69,8 @@ impl Check {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     len: u64,
-    differs: bool,
+    /// Where the first piece begins to differ from what is expected.
+    first_difference: Option<u64>,
     /// Nobody looks at it.
     skipped: bool,
 }
@@ -124,6 +127,24 @@ impl fmt::Display for Field {
 }
 
 impl Seen {
+    /// How the content was another than `check` wants.
+    #[cold]
+    pub(crate) fn describe(self, check: &Check) -> String {
+        let len = check
+            .body
+            .as_ref()
+            .map(|body| body.len() as u64)
+            .or(check.len);
+        let came = self.len;
+        match (self.first_difference, len) {
+            (Some(at), Some(len)) => format!(
+                "an answer had another content: {came} bytes of {len}, other ones from byte {at} on"
+            ),
+            (None, Some(len)) => format!("an answer had {came} bytes of content instead of {len}"),
+            (_, None) => "an answer had another content".into(),
+        }
+    }
+
     /// What has been seen before anything came of answer `number`.
     #[inline]
     pub(crate) fn of_answer(number: u64, check: &Check) -> Seen {
@@ -142,7 +163,11 @@ impl Seen {
             let start = usize::try_from(self.len)
                 .unwrap_or(usize::MAX)
                 .min(body.len());
-            self.differs |= !body[start..].starts_with(piece);
+            let expected = &body[start..];
+            if self.first_difference.is_none() && !expected.starts_with(piece) {
+                let same = expected.iter().zip(piece).take_while(|(a, b)| a == b);
+                self.first_difference = Some(self.len + same.count() as u64);
+            }
         }
         self.len += piece.len() as u64;
     }
@@ -208,6 +233,34 @@ mod tests {
             check.judge(answer(500), seen(&["x"], &check)),
             Outcome::BadStatus
         );
+    }
+
+    #[test]
+    fn it_is_told_where_a_content_begins_to_differ() {
+        let check = Check {
+            body: Some(b"hello".to_vec()),
+            ..Check::default()
+        };
+        for (pieces, expected) in [
+            (
+                &["he", "lp!"][..],
+                "5 bytes of 5, other ones from byte 3 on",
+            ),
+            (
+                &["hello", "!"][..],
+                "6 bytes of 5, other ones from byte 5 on",
+            ),
+            (&["hel"][..], "3 bytes of content instead of 5"),
+        ] {
+            let told = seen(pieces, &check).describe(&check);
+            assert!(told.contains(expected), "{pieces:?}: {told}");
+        }
+        let check = Check {
+            len: Some(2),
+            ..Check::default()
+        };
+        let told = seen(&["abc"], &check).describe(&check);
+        assert_eq!(told, "an answer had 3 bytes of content instead of 2");
     }
 
     #[test]

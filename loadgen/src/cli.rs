@@ -60,17 +60,20 @@ Examples:
   loadgen -n 1M -p 16 URL                            exactly a million, 16 in flight each
   loadgen -m POST -H 'Content-Type: application/json' -b '{\"id\":{seq}}' URL
   loadgen -R 10k --fail 'p99<5ms' -o result.json --html report.html URL
-Exit codes: 0 well, 1 run failed, 2 usage, 3 --fail, 4 wrong answers, 5 INVALID, 6 not steady,
-70 loadgen's own accounts do not add up, 130 interrupted.";
+Exit codes: 0 well, 1 run failed, 2 usage, 3 --fail, 4 wrong answers, 5 INVALID (the figures say
+more about this machine than about the server; --allow-invalid), 6 not steady, 70 loadgen's own
+accounts do not add up, 130 interrupted.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
+  loadgen run --repeat 5 -o 'old-{run}.json' URL     five results, and as many of the new one
   loadgen compare old-*.json -- new-*.json           at least five results on each side
 The exit code is 7 when the new ones are shown to be worse.";
 
 const CALIBRATE_EXAMPLES: &str = "\
 Examples:
-  loadgen calibrate --sink-cpus 0 --cpus 1 -d 2s     both pinned, on a machine with two CPUs";
+  loadgen calibrate --sink-cpus 0 --cpus 1 -d 2s     both pinned, on a machine with two CPUs
+What was found is kept in $XDG_STATE_HOME/loadgen, or ~/.local/state/loadgen, for later reports.";
 
 const SINK_EXAMPLES: &str = "\
 Examples:
@@ -213,7 +216,8 @@ const HINTS: [(&str, &str); 2] = [
     ("argument '-s'", SCRIPTS_HINT),
     ("argument '--script'", SCRIPTS_HINT),
 ];
-const SCRIPTS_HINT: &str = "scripts are not run: --urls, --raw, --csv and the {placeholders} of -b";
+const SCRIPTS_HINT: &str =
+    "scripts are not run: --urls, --raw, --csv and {seq}, {rand:1:9} in the URL, -H and -b";
 
 /// The first paragraph of clap's message as one line, without its `error: `, and what was perhaps
 /// meant.
@@ -320,6 +324,7 @@ impl Run {
         if self.repeat > 1 && self.output.paths().any(|path| !output::is_numbered(path)) {
             return Err("--repeat writes files of each run: put {run} into their names".into());
         }
+        self.output.check()?;
         self.load.check()
     }
 }

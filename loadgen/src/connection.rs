@@ -435,7 +435,7 @@ impl Connection {
         tally.note_answers(oldest, status, outcome, now, 1);
         match outcome {
             Outcome::Ok => {}
-            Outcome::BadBody => tally.note_fault(|| "an answer had another content".into()),
+            Outcome::BadBody => tally.note_fault(|| seen.describe(&stint.plan.check)),
             Outcome::BadHeader => tally.note_fault(|| "an answer lacked a header field".into()),
             _ => tally.note_fault(|| format!("an answer had status {status}")),
         }

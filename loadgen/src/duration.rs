@@ -24,10 +24,13 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a duration is digits and a unit: 500us, 10s, 2m".into());
+        return Err("a duration is whole digits and a unit: 500us, 1500ms, 10s, 2m".into());
     }
     let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("it needs a unit, one of ns us ms s m h: {digits}s"));
+        return Err(match unit {
+            "" => format!("it needs a unit, one of ns us ms s m h: {digits}s"),
+            _ => format!("'{unit}' is not a unit; they are ns us ms s m h: {digits}s"),
+        });
     };
     let nanos = digits
         .parse::<u64>()

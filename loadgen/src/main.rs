@@ -94,7 +94,10 @@ fn main() -> ExitCode {
         Err(line) => Err(Failure::new(Exit::Usage, line)),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        complain(&format!("loadgen: {}\n", failure.line));
+        // Who has stopped reading wants nothing more, this neither.
+        if failure.exit != Exit::Unread {
+            complain(&format!("loadgen: {}\n", failure.line));
+        }
         failure.exit
     });
     exit.into()

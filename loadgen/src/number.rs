@@ -48,6 +48,14 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
+/// Shows a rate per second: a small one with a digit behind the point.
+pub(crate) fn rate(per_second: f64) -> String {
+    if per_second < 99.95 && per_second.fract() != 0.0 {
+        return format!("{per_second:.1}");
+    }
+    grouped(rounded(per_second))
+}
+
 /// Shows a number of bytes with three significant digits in decimal units.
 pub(crate) fn bytes(count: u64) -> String {
     let exact = approximate(count);
@@ -92,6 +100,12 @@ pub(crate) fn rounded(rate: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_rate_has_a_digit_behind_its_point() {
+        let shown = [0.04, 9.96, 10.0, 99.94, 99.96, 1234.5].map(rate);
+        assert_eq!(shown, ["0.0", "10.0", "10", "99.9", "100", "1,235"]);
+    }
 
     #[test]
     fn a_count_takes_k_and_m() {

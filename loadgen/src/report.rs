@@ -10,7 +10,7 @@ use crate::duration::short;
 use crate::latency::{BEYOND_MIN, Latency, PERCENTILES};
 use crate::ledger::Outcome;
 use crate::live;
-use crate::number::{approximate, bytes, grouped, rounded};
+use crate::number::{self, approximate, bytes, grouped, rounded};
 use crate::plan::{Overload, Pace, Plan, Schedule, Work};
 use crate::record::Threshold;
 use crate::tally::Tally;
@@ -103,7 +103,7 @@ fn load(plan: &Plan) -> String {
 
 /// How long it was.
 fn time(trial: &Trial) -> String {
-    let elapsed = short(trial.tally.elapsed());
+    let elapsed = short(trial.span);
     match trial.tally.warm.elapsed() {
         Duration::ZERO => elapsed,
         warm => format!("{elapsed} after {} warm-up", short(warm)),
@@ -112,7 +112,12 @@ fn time(trial: &Trial) -> String {
 
 fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     let evidence = &trial.evidence;
-    let mut parts = vec![trial.verdict.status.name().to_owned()];
+    // What a signal has ended is not what was asked for.
+    let status = match trial.signal {
+        Some(_) => "none, for the run was interrupted: what follows is a part of it",
+        None => trial.verdict.status.name(),
+    };
+    let mut parts = vec![status.to_owned()];
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     parts.extend(
         evidence
@@ -152,7 +157,12 @@ fn write_verdict(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
         }
     }));
     writeln!(out, "Verdict     {}", parts.join(" · "))?;
-    for reason in &trial.verdict.reasons {
+    for reason in trial
+        .verdict
+        .reasons
+        .iter()
+        .filter(|_| trial.signal.is_none())
+    {
         writeln!(out, "            - {reason}")?;
     }
     Ok(())
@@ -194,11 +204,14 @@ fn write_times(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
             "the same, without waits for a free connection".into(),
         ),
     ];
+    let timeouts = measured.ledger.count(Outcome::Timeout);
     // A closed loop sends when a connection is free.
     let rows = &rows[..if open { 4 } else { 3 }];
     for (name, latency, what) in rows {
         write_row(out, name, latency)?;
-        writeln!(out, "   ({what})")?;
+        let waits = what.ends_with("answer") && timeouts > 0;
+        let or = if waits { ", or until it timed out" } else { "" };
+        writeln!(out, "   ({what}{or})")?;
     }
     let count = measured.response.count();
     let mut shown = PERCENTILES
@@ -232,10 +245,10 @@ fn write_row(out: &mut dyn Write, name: &str, latency: &Latency) -> io::Result<(
 }
 
 fn write_rate(out: &mut dyn Write, plan: &Plan, trial: &Trial) -> io::Result<()> {
-    let rate = grouped(rounded(trial.tally.rate(&trial.measured.ledger)));
+    let rate = number::rate(trial.rate());
     match &plan.pace {
         Pace::Open(open) => {
-            let offered = grouped(rounded(open.profile.mean_rate()));
+            let offered = number::rate(open.profile.mean_rate());
             writeln!(out, "Rate        {rate}/s of {offered}/s offered")
         }
         Pace::Closed { .. } => writeln!(out, "Rate        {rate}/s"),
@@ -268,7 +281,8 @@ fn write_traffic(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     if statuses.is_empty() {
         statuses.push_str("none");
     }
-    let seconds = (trial.tally.elapsed() + trial.tally.warm.elapsed()).as_secs_f64();
+    let warm = trial.tally.warm.elapsed();
+    let seconds = (trial.span + warm).as_secs_f64();
     let per_second = if seconds > 0.0 {
         approximate(traffic.bytes_in) / seconds
     } else {
@@ -276,9 +290,14 @@ fn write_traffic(out: &mut dyn Write, trial: &Trial) -> io::Result<()> {
     };
     let (received, sent) = (bytes(traffic.bytes_in), bytes(traffic.bytes_out));
     let speed = bytes(rounded(per_second));
+    let with = if warm.is_zero() {
+        ""
+    } else {
+        ", with the warm-up's"
+    };
     writeln!(
         out,
-        "Status      {statuses}      Bytes in {received} ({speed}/s), out {sent}"
+        "Status      {statuses}      Bytes in {received} ({speed}/s), out {sent}{with}"
     )?;
     write!(
         out,

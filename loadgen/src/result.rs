@@ -50,7 +50,7 @@ pub(crate) fn record(
         env: machine::env(&plan.placement, load.machine.server_pid, trial.tally.driver),
         phases: Phases {
             warmup_s: trial.tally.warm.seconds(),
-            measured_s: trial.tally.elapsed().as_secs_f64(),
+            measured_s: trial.span.as_secs_f64(),
             warmup_sent: trial.tally.phases[0].ledger.sent,
             steady: trial.evidence.steady,
         },
@@ -178,7 +178,7 @@ fn judged(trial: &Trial) -> Judged {
 
 fn rate(plan: &Plan, trial: &Trial) -> Rate {
     let ledger = &trial.measured.ledger;
-    let seconds = trial.tally.elapsed().as_secs_f64().max(1e-9);
+    let seconds = trial.span.as_secs_f64().max(1e-9);
     let counts: Vec<f64> = trial.rows.iter().map(|row| approximate(row.ok)).collect();
     // The first and the last row are mostly not whole.
     let whole = counts
@@ -193,7 +193,7 @@ fn rate(plan: &Plan, trial: &Trial) -> Rate {
         / count;
     Rate {
         offered: offered_rate(plan),
-        achieved: trial.tally.rate(ledger),
+        achieved: trial.rate(),
         ok: approximate(ledger.count(crate::ledger::Outcome::Ok)) / seconds,
         interval_stdev: variance.sqrt() / plan.interval.as_secs_f64(),
     }

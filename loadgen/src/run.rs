@@ -248,6 +248,7 @@ mod tests {
         }
         let evidence = Evidence::default();
         let mut trial = Trial {
+            span: Duration::from_secs(1),
             measured: tally.measured(),
             tally,
             rows: Vec::new(),

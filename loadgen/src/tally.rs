@@ -10,9 +10,8 @@ use crate::accounts::{Accounts, Batch, TemplateAccounts};
 use crate::health::Health;
 use crate::interval::Interval;
 use crate::latency::Latency;
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::Outcome;
 use crate::moment::Moment;
-use crate::number::approximate;
 
 /// Bytes and connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +68,9 @@ pub(crate) struct Tally {
     pub(crate) unclaimed: u64,
     /// When the first request that counts was sent.
     pub(crate) first_sent: Option<Moment>,
+    /// When the last one was due, and when it was sent.
+    pub(crate) last_due: Option<Moment>,
+    pub(crate) last_sent: Option<Moment>,
     /// When the last whole answer to one came.
     pub(crate) last_answer: Option<Moment>,
     /// When the warm-up ended.
@@ -99,6 +101,8 @@ impl Tally {
             unsent: Unsent::default(),
             unclaimed: 0,
             first_sent: None,
+            last_due: None,
+            last_sent: None,
             last_answer: None,
             warm: Moment::START,
             first_fault: None,
@@ -127,6 +131,8 @@ impl Tally {
         if batch.phase > 0 {
             self.interval.sent += u64::from(batch.count);
             self.first_sent.get_or_insert(batch.sent);
+            self.last_due = Some(batch.intended);
+            self.last_sent = Some(batch.sent);
         }
     }
 
@@ -230,6 +236,8 @@ impl Tally {
         self.connect.merge(&other.connect);
         self.delay.merge(&other.delay);
         self.first_sent = self.first_sent.into_iter().chain(other.first_sent).min();
+        self.last_due = self.last_due.max(other.last_due);
+        self.last_sent = self.last_sent.max(other.last_sent);
         self.last_answer = self.last_answer.max(other.last_answer);
         self.warm = self.warm.max(other.warm);
         self.first_fault = self.first_fault.take().or(other.first_fault);
@@ -267,19 +275,23 @@ impl Tally {
 
     /// From the first request that counts to the last answer.
     pub(crate) fn elapsed(&self) -> Duration {
-        match (self.first_sent, self.last_answer) {
-            (Some(first), Some(last)) => Duration::from_nanos(last.since(first)),
-            _ => Duration::ZERO,
-        }
+        self.since_first(self.last_answer)
     }
 
-    /// Whole answers of `ledger` per second.
-    pub(crate) fn rate(&self, ledger: &Ledger) -> f64 {
-        let seconds = self.elapsed().as_secs_f64();
-        if seconds > 0.0 {
-            approximate(ledger.answered()) / seconds
-        } else {
-            0.0
+    /// From the first request that counts until the last was due.
+    pub(crate) fn due(&self) -> Duration {
+        self.since_first(self.last_due)
+    }
+
+    /// From the first request that counts until the last was sent.
+    pub(crate) fn sending(&self) -> Duration {
+        self.since_first(self.last_sent)
+    }
+
+    fn since_first(&self, moment: Option<Moment>) -> Duration {
+        match (self.first_sent, moment) {
+            (Some(first), Some(moment)) => Duration::from_nanos(moment.since(first)),
+            _ => Duration::ZERO,
         }
     }
 }
@@ -302,10 +314,9 @@ mod tests {
     fn shards_are_merged_into_one_span_of_time() {
         let second = 1_000_000_000;
         let mut sum = Tally::new(2, 2);
-        let nothing = sum.measured().ledger;
         assert_eq!(
-            (sum.elapsed(), sum.rate(&nothing).to_bits()),
-            (Duration::ZERO, 0)
+            (sum.elapsed(), sum.sending()),
+            (Duration::ZERO, Duration::ZERO)
         );
         for (first, last, outcome) in [(2, 5, Outcome::BadStatus), (1, 3, Outcome::Ok)] {
             let mut tally = Tally::new(2, 2);
@@ -316,7 +327,7 @@ mod tests {
         }
         let measured = sum.measured();
         assert_eq!(sum.elapsed(), Duration::from_secs(4));
-        assert!((sum.rate(&measured.ledger) - 0.5).abs() < 1e-9);
+        assert_eq!(sum.sending(), Duration::from_secs(1));
         assert_eq!((measured.ledger.sent, sum.traffic.bytes_out), (2, 200));
         assert_eq!(sum.templates[1].ledger.sent, 2);
         assert!(sum.is_balanced() && measured.response.count() == 2);

@@ -19,7 +19,7 @@ use crate::machine::{self, Used};
 use crate::moment::clock;
 use crate::number::approximate;
 use crate::observer::{Observer, Outputs};
-use crate::plan::{Limit, Pace, Place, Plan};
+use crate::plan::{Limit, Open, Pace, Place, Plan};
 use crate::record::Server;
 use crate::statistics;
 use crate::tally::Tally;
@@ -36,6 +36,9 @@ pub(crate) struct Trial {
     pub(crate) tally: Tally,
     /// All phases but the warm-up together.
     pub(crate) measured: Accounts,
+    /// The time that rates and figures are told for: that of the schedule of an open loop, and what
+    /// it took longer to send; from the first request to the last answer of a closed one.
+    pub(crate) span: Duration,
     /// The timeline.
     pub(crate) rows: Vec<Row>,
     /// When it was started.
@@ -88,18 +91,59 @@ pub(crate) fn run(
         .sum();
     let server = before.zip(after).zip(server_pid);
     let server = server.map(|((before, after), pid)| after.since(before, time, answered, pid));
-    let evidence = evidence(plan, &tally, &measured, timeline.rows(), server_pid);
+    let signal = watch.signal();
+    let span = match &plan.pace {
+        Pace::Open(_) if signal.is_some() => tally.sending(),
+        Pace::Open(open) => tally.sending().max(schedule(plan.limit, open, &tally)),
+        Pace::Closed { .. } => tally.elapsed(),
+    };
+    let rate = per_second(measured.ledger.answered(), span);
+    let evidence = Evidence {
+        achieved: achieved(plan, &tally, rate, span),
+        headroom: headroom(plan, &tally, rate),
+        steady: steady(plan, &tally, timeline.rows()),
+        overlap: machine::overlap(&plan.placement, server_pid),
+        ..evidence(plan, &tally, &measured)
+    };
     check_balance(plan.limit, &tally)?;
     Ok(Trial {
+        span,
         verdict: Verdict::of(&evidence),
         measured,
         rows: timeline.rows().to_vec(),
         started,
-        signal: watch.signal(),
+        signal,
         server,
         evidence,
         tally,
     })
+}
+
+impl Trial {
+    /// Whole answers per second.
+    pub(crate) fn rate(&self) -> f64 {
+        per_second(self.measured.ledger.answered(), self.span)
+    }
+}
+
+fn per_second(count: u64, span: Duration) -> f64 {
+    let seconds = span.as_secs_f64();
+    if seconds > 0.0 {
+        approximate(count) / seconds
+    } else {
+        0.0
+    }
+}
+
+/// How long the requests of an open loop were due for.
+fn schedule(limit: Limit, open: &Open, tally: &Tally) -> Duration {
+    let count = match limit {
+        Limit::Time(time) => return time,
+        Limit::Requests(count) => approximate(count),
+    };
+    // One gap more than lies between them; random ones may have taken longer.
+    let mean = Duration::try_from_secs_f64(count / open.profile.mean_rate());
+    mean.unwrap_or_default().max(tally.due())
 }
 
 /// Refuses a run whose accounts do not add up.
@@ -122,31 +166,22 @@ fn in_our_options(message: &str) -> String {
     message.replace("--smp", "-t or --cpus")
 }
 
-fn evidence(
-    plan: &Plan,
-    tally: &Tally,
-    measured: &Accounts,
-    rows: &[Row],
-    server_pid: Option<u32>,
-) -> Evidence {
+fn evidence(plan: &Plan, tally: &Tally, measured: &Accounts) -> Evidence {
     let worst = |shares: &dyn Fn(&crate::health::Health) -> Option<f64>| {
         tally.health.iter().filter_map(shares).reduce(f64::max)
     };
     let open = matches!(plan.pace, Pace::Open(_));
     Evidence {
         open,
-        achieved: achieved(plan, tally, measured),
         busy: worst(&|health| health.busy),
-        headroom: headroom(plan, tally, measured),
         waited: worst(&|health| health.waited),
         delay: tally.delay.tail().filter(|_| open),
         lag: measured.lag.tail().filter(|_| open),
         median: measured.response.at(PERCENTILES[0]),
         starved: tally.health.iter().map(|health| health.starved).sum(),
         exhausted: tally.traffic.exhausted,
-        overlap: machine::overlap(&plan.placement, server_pid),
-        steady: steady(plan, tally, rows),
         unsent: tally.unsent.sum(),
+        ..Evidence::default()
     }
 }
 
@@ -164,28 +199,20 @@ pub(crate) fn shape(plan: &Plan, tally: &Tally) -> Option<Shape> {
 }
 
 /// What part of the ceiling this run did not use, when loadgen was calibrated for the like of it.
-fn headroom(plan: &Plan, tally: &Tally, measured: &Accounts) -> Option<f64> {
+fn headroom(plan: &Plan, tally: &Tally, rate: f64) -> Option<f64> {
     let ceiling = Ceilings::read(&Ceilings::path()?).of(&shape(plan, tally)?)?;
-    Some(1.0 - tally.rate(&measured.ledger) / ceiling)
+    Some(1.0 - rate / ceiling)
 }
 
-/// What was answered of what was offered, less what the end took longer than planned.
-fn achieved(plan: &Plan, tally: &Tally, measured: &Accounts) -> Option<f64> {
-    if !matches!(plan.pace, Pace::Open(_)) {
+/// The rate by the one that was offered: by the requests that were due, since random moments are
+/// never as many as their mean says.
+fn achieved(plan: &Plan, tally: &Tally, rate: f64, span: Duration) -> Option<f64> {
+    let Pace::Open(open) = &plan.pace else {
         return None;
-    }
-    let offered = measured.ledger.sent + tally.unsent.sum();
-    let share = approximate(measured.ledger.answered()) / approximate(offered.max(1));
-    let stretch = match plan.limit {
-        // The last answer of a run on time comes a response time after its end.
-        Limit::Time(time) => {
-            let late = measured.response.max().min(Duration::from_secs(1));
-            let spent = tally.elapsed().saturating_sub(late).max(time);
-            time.as_secs_f64() / spent.as_secs_f64()
-        }
-        Limit::Requests(_) => 1.0,
     };
-    Some(share * stretch)
+    let due = tally.measured().ledger.sent + tally.unsent.sum();
+    let offered = per_second(due.max(1), schedule(plan.limit, open, tally).min(span));
+    (offered > 0.0).then(|| rate / offered)
 }
 
 /// Whether the rate of whole rows shows no trend; unknown when there are too few, or when the rate

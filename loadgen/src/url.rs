@@ -32,7 +32,10 @@ impl Url {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("a URL has no spaces, and %-codes for what is not ASCII".into());
         }
-        let Some(rest) = text.strip_prefix("http://") else {
+        let scheme = text
+            .get(..7)
+            .filter(|it| it.eq_ignore_ascii_case("http://"));
+        let Some(rest) = scheme.map(|scheme| &text[scheme.len()..]) else {
             return Err(match text.split_once("://") {
                 Some(("https", _)) => {
                     "https:// needs TLS, which is not built yet: only http:// is spoken".into()
@@ -154,7 +157,7 @@ mod tests {
     fn a_url_is_taken_apart() {
         let all = [
             ("http://localhost", ("localhost", 80, "localhost", "/")),
-            ("http://localhost:80/", ("localhost", 80, "localhost", "/")),
+            ("HTTP://localhost:80/", ("localhost", 80, "localhost", "/")),
             (
                 "http://a.b:8080/x?y=1&z",
                 ("a.b", 8080, "a.b:8080", "/x?y=1&z"),

@@ -97,10 +97,10 @@ pub(crate) struct Load {
     #[arg(long, value_name = "T[:exp]", value_parser = think)]
     #[arg(conflicts_with_all = ["rate", "stages"])]
     pub(crate) think: Option<Think>,
-    /// Not counted: T, auto, or 0 (default: a tenth of -d, at most 3s; 0 with -n)
+    /// Not counted: T, auto (up to 30s), or 0 (default: a tenth of -d, at most 3s; 0 with -n)
     #[arg(long, value_name = "T", value_parser = warmup)]
     pub(crate) warmup: Option<Warmup>,
-    /// How long to wait for the last answers
+    /// How long to go on at the end: to send what was due before it, and to wait for the answers
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "T", default_value = "2s", value_parser = duration::parse)]
     pub(crate) drain: Duration,
@@ -121,10 +121,10 @@ pub(crate) struct Load {
 /// The options of requests and answers.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct What {
-    /// The method
+    /// The method, also with -b
     #[arg(short, long, value_name = "METHOD", default_value = "GET", value_parser = parse_method)]
     pub(crate) method: String,
-    /// A header field; may be repeated
+    /// A header field; may be repeated; {seq} and the like are filled in, as in -b and URL
     #[arg(short = 'H', long = "header", value_name = "K: V", value_parser = Header::parse)]
     pub(crate) headers: Vec<Header>,
     /// The body, @FILE or @- (stdin); {rand:1:9} {seq} {uuid} {now} {csv:COL} are filled in
@@ -142,7 +142,7 @@ pub(crate) struct What {
     #[arg(hide_short_help = true)]
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
-    /// The statuses that are ok (default: 200 to 399)
+    /// The statuses that are ok, one by one (default: all from 200 to 399)
     #[arg(long, value_name = "200,204", value_delimiter = ',', value_parser = status)]
     pub(crate) expect_status: Vec<u16>,
     /// The content that must come: the text itself, or @FILE
@@ -443,7 +443,11 @@ impl What {
     /// Reads lines of `[WEIGHT] [METHOD] /path [BODY]`.
     fn add_lines(&self, builder: &mut Builder, text: &str, url: &Url) -> Result<(), String> {
         let lines = text.lines().map(str::trim);
-        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let is_one = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        if !lines.clone().any(|line| is_one(&line)) {
+            return Err("there is no request in it".into());
+        }
+        for line in lines.filter(is_one) {
             let (mut rest, mut weight, mut method) = (line, 1, self.method.as_str());
             if let Some((word, more)) = rest.split_once(' ')
                 && let Ok(number) = number::parse(word)

@@ -8,6 +8,7 @@ use clap::Args;
 use sunstar::runtime::{CpuSet, Placement};
 
 use super::load::{self, Load};
+use super::output;
 use crate::duration;
 use crate::number;
 use crate::plan::Think;
@@ -142,7 +143,15 @@ impl Report {
         if self.html.is_none() && self.svg.is_none() && self.csv.is_none() {
             return Err("say what to write: --html, --svg or --csv".into());
         }
-        Ok(())
+        let outputs = [
+            ("--html", &self.html),
+            ("--svg", &self.svg),
+            ("--csv", &self.csv),
+        ];
+        let given = outputs
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path.as_deref()?)));
+        output::check_paths(given, &self.results)
     }
 }
 

@@ -69,6 +69,28 @@ pub(crate) enum Format {
 }
 
 impl Output {
+    /// Checks that each file has a name of its own.
+    ///
+    /// # Errors
+    /// One sentence for the user.
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_paths(self.named().into_iter(), &[])
+    }
+
+    /// The files that are written, by their options.
+    fn named(&self) -> Vec<(&'static str, &Path)> {
+        let all = [
+            ("-o", self.result.as_deref()),
+            ("--html", self.html.as_deref()),
+            ("--timeseries", self.timeseries.as_deref()),
+            ("--hdr", self.hdr.as_deref()),
+        ];
+        let given = all.into_iter();
+        given
+            .filter_map(|(option, path)| Some((option, path?)))
+            .collect()
+    }
+
     /// The files that are written.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         let all = [&self.result, &self.html, &self.timeseries, &self.hdr];
@@ -97,12 +119,12 @@ impl Output {
     /// # Errors
     /// One sentence when a file cannot be made or an address not be used.
     pub(crate) fn open(&self) -> Result<Outputs, String> {
-        let at_end = [&self.result, &self.html, &self.hdr];
+        let created = self.timeseries.as_deref();
+        let at_end = self.named().into_iter();
         at_end
-            .into_iter()
-            .flatten()
-            .try_for_each(|path| probe(path))?;
-        let timeseries = self.timeseries.as_deref().map(create).transpose()?;
+            .filter(|(_, path)| Some(*path) != created)
+            .try_for_each(|(option, path)| probe(option, path))?;
+        let timeseries = created.map(create).transpose()?;
         let prometheus = self.prometheus.map(listen).transpose()?;
         Ok(Outputs {
             timeseries,
@@ -112,22 +134,58 @@ impl Output {
     }
 }
 
+/// Refuses files that would be written over one another, or over one of `inputs`.
+///
+/// # Errors
+/// One sentence for the user.
+pub(super) fn check_paths<'a>(
+    outputs: impl Iterator<Item = (&'static str, &'a Path)>,
+    inputs: &[PathBuf],
+) -> Result<(), String> {
+    // A file that is not there yet is known by its directory.
+    let real = |path: &Path| {
+        let inside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+        let whole = path.canonicalize().ok();
+        whole.or_else(inside).unwrap_or_else(|| path.to_owned())
+    };
+    let inputs: Vec<_> = inputs.iter().map(|path| real(path)).collect();
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in outputs {
+        if path.as_os_str() == "-" {
+            let hint = "--format json writes to standard output";
+            return Err(format!("{option} takes the name of a file, not -; {hint}"));
+        }
+        let path = real(path);
+        if inputs.contains(&path) {
+            return Err(format!(
+                "{option} would write over {}, which is read",
+                path.display()
+            ));
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, known)| *known == path) {
+            return Err(format!("{option} and {other} name the same file"));
+        }
+        seen.push((option, path));
+    }
+    Ok(())
+}
+
 /// Whether the name of a file says where the number of the run goes.
 pub(crate) fn is_numbered(path: &Path) -> bool {
     path.to_str().is_some_and(|name| name.contains(RUN))
 }
 
 /// Fails now if a file cannot be written at the end of a long run; keeps what is in it.
-fn probe(path: &Path) -> Result<(), String> {
+fn probe(option: &str, path: &Path) -> Result<(), String> {
     let opened = File::options().append(true).create(true).open(path);
     opened
         .map(drop)
-        .map_err(|error| format!("{}: {error}", path.display()))
+        .map_err(|error| format!("{option} {}: {error}", path.display()))
 }
 
 /// Makes a file.
 fn create(path: &Path) -> Result<File, String> {
-    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
+    File::create(path).map_err(|error| format!("--timeseries {}: {error}", path.display()))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, String> {

@@ -99,6 +99,21 @@ fn a_wrong_command_line_is_one_line_that_says_why() {
         ("-c 2M http://a/", "at most 1,000,000"),
         ("-c x http://a/", "digits"),
         ("-d 10 http://a/", "10s"),
+        ("-d 10sec http://a/", "'sec' is not a unit"),
+        ("-d 1.5s http://a/", "1500ms"),
+        ("-o - http://a/", "--format json writes to standard output"),
+        (
+            "-o /tmp/x --html /tmp/../tmp/x http://a/",
+            "name the same file",
+        ),
+        (
+            "report --html a.json a.json",
+            "--html would write over a.json, which is read",
+        ),
+        (
+            "report --html b --csv b a.json",
+            "--csv and --html name the same file",
+        ),
         ("-d 1s -n 5 http://a/", "cannot be used"),
         ("-p 5k http://a/", "at most 4,096"),
         ("-t 257 http://a/", "at most 256"),

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use serde_json::Value;
 
 use crate::acceptance::Sink;
-use crate::program::loadgen;
+use crate::program::{loadgen, start};
 use crate::result::scratch;
 use crate::toy::{Reply, Toy};
 
@@ -176,4 +176,33 @@ fn calibrate_tells_what_loadgen_can_do_here_and_later_reports_how_far_below_they
     let left = slow["verdict"]["headroom_vs_calibration"].as_f64().unwrap();
     let expected = 1.0 - slow["rate"]["achieved"].as_f64().unwrap() / rate;
     assert!((left - expected).abs() < 1e-4, "{left} {expected}");
+}
+
+#[test]
+fn the_rate_of_an_open_loop_is_told_for_the_time_of_its_schedule() {
+    let sink = Sink::start(&[]);
+    let result = json(&["-R", "5", "-d", "1s", "--warmup", "0"], &sink.url);
+    let rate = |result: &Value| result["rate"]["achieved"].as_f64().unwrap();
+    assert_eq!(result["counts"]["ok"], 5);
+    // Four gaps lie between five requests; a crowded machine may only have taken longer.
+    assert!(rate(&result) <= 5.0, "{result:#}");
+    let counted = ["-R", "5", "-n", "5"];
+    assert!(rate(&json(&counted, &sink.url)) <= 5.0);
+
+    let slow = Sink::start(&["--service", "10ms"]);
+    let much = ["-R", "2000", "-c", "2", "-d", "300ms", "--warmup", "0"];
+    let result = json(&much, &slow.url);
+    let share = result["verdict"]["achieved_ratio"].as_f64().unwrap();
+    assert!((share - rate(&result) / 2000.0).abs() < 0.01, "{result:#}");
+    assert!(share <= 0.06, "a hundred per second of 2,000: {share}");
+}
+
+#[test]
+fn who_stops_reading_the_report_is_not_told_anything() {
+    let sink = Sink::start(&[]);
+    let mut child = start(&["-n", "5", "-c", "1", &sink.url]);
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
