@@ -67,6 +67,11 @@ pub struct Args {
     #[arg(long)]
     pub poll_mode: bool,
 
+    /// Look for input until so many microseconds after the last that came, such as 100, and only
+    /// then sleep; 0: sleep at once, which is the default.
+    #[arg(long, value_name = "US", conflicts_with = "poll_mode")]
+    pub idle_poll_us: Option<u64>,
+
     /// Report a turn of a shard that lasts for longer than so many milliseconds, such as 25; 0:
     /// none, which is the default.
     #[arg(long, value_name = "MS")]
@@ -99,11 +104,7 @@ impl Args {
                 sizes: self.uring_sizes.unwrap_or_default(),
                 features: self.uring_features.unwrap_or_default(),
             },
-            idle: if self.poll_mode {
-                Idle::Poll
-            } else {
-                Idle::Sleep
-            },
+            idle: self.idle(),
             accept: self.accept,
             stalls: self.stalls(),
             verbose: self.verbose,
@@ -131,6 +132,14 @@ impl Args {
 }
 
 impl Args {
+    fn idle(&self) -> Idle {
+        match self.idle_poll_us.filter(|time| *time > 0) {
+            Some(time) => Idle::PollFor(Duration::from_micros(time)),
+            None if self.poll_mode => Idle::Poll,
+            None => Idle::Sleep,
+        }
+    }
+
     fn stalls(&self) -> Stalls {
         let time = |given: Option<u64>| given.filter(|it| *it > 0).map(Duration::from_millis);
         Stalls {
@@ -199,6 +208,18 @@ mod tests {
         Program::try_parse_from(words)
             .map(|it| it.args)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_shard_sleeps_at_once_unless_asked_to_look_on() {
+        let idle = |words: &[&str]| parse(words).unwrap().idle();
+        assert_eq!(idle(&[]), Idle::Sleep);
+        assert_eq!(idle(&["--poll-mode"]), Idle::Poll);
+        let us = Duration::from_micros;
+        assert_eq!(idle(&["--idle-poll-us", "100"]), Idle::PollFor(us(100)));
+        assert_eq!(idle(&["--idle-poll-us", "0"]), Idle::Sleep);
+        let both = parse(&["--poll-mode", "--idle-poll-us", "5"]);
+        assert!(both.unwrap_err().contains("--idle-poll-us"));
     }
 
     #[test]

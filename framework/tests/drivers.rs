@@ -305,11 +305,11 @@ fn a_shard_that_goes_on_hears_of_a_connection_within_a_few_turns() {
             let mut slow = Vec::new();
             for _ in 0..100 {
                 let _client = std::net::TcpStream::connect(address).unwrap();
-                let before = stats().enters;
+                let mut turns = 0;
                 while !is_accepted(&mut listener).await {
                     yield_now().await;
+                    turns += 1;
                 }
-                let turns = stats().enters - before;
                 slow.extend(Some(turns).filter(|turns| *turns > TURNS_MAX));
             }
             slow
@@ -356,8 +356,7 @@ async fn connect_when_closing(later: u64) -> std::io::Result<std::net::TcpStream
 }
 
 async fn turn_times(count: u64) {
-    let end = stats().enters + count;
-    while stats().enters < end {
+    for _ in 0..count {
         yield_now().await;
     }
 }

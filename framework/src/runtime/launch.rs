@@ -22,6 +22,7 @@ use super::driver::{Driver, Wait};
 use super::epoll::Epoll;
 use super::fallback;
 use super::hosted::{self, Host, Waiter};
+use super::idle::{Idle, Vigil};
 use super::mesh::{self, Ends};
 use super::placement::{Placement, ShardId};
 use super::reactor;
@@ -35,16 +36,6 @@ use crate::error::{Error, Result};
 use crate::sys::cpu;
 use crate::sys::limit::{self, is_out_of_descriptors};
 use crate::sys::snapshot;
-
-/// What a shard does that has nothing to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Idle {
-    /// Sleeps in the kernel until something comes.
-    #[default]
-    Sleep,
-    /// Looks for input all the time: it answers sooner and keeps its CPU busy.
-    Poll,
-}
 
 /// How a runtime is made.
 #[derive(Clone, Debug)]
@@ -477,7 +468,7 @@ where
         if let Driver::Hosted(hosted) = &mut shard.io.borrow_mut().driver {
             hosted.begin();
         }
-        Life::begin(shard, idle, main)
+        Life::begin(shard, idle.in_a_host(), main)
     }))?;
     loop {
         match catch_unwind(AssertUnwindSafe(|| life.turn(shard, together)))? {
@@ -490,7 +481,7 @@ where
 /// A shard's main task, and what that has brought.
 struct Life<T> {
     main: Task<T>,
-    idle: Idle,
+    vigil: Vigil,
     result: Option<T>,
 }
 
@@ -503,7 +494,7 @@ impl<T: 'static> Life<T> {
         let main = current::enter(shard, || executor.spawn(main()));
         Life {
             main,
-            idle,
+            vigil: Vigil::new(idle, shard.clock.now()),
             result: None,
         }
     }
@@ -522,10 +513,8 @@ impl<T: 'static> Life<T> {
         if together.is_over() {
             return ControlFlow::Break(self.result.take());
         }
-        ControlFlow::Continue(match self.idle {
-            Idle::Sleep => wait,
-            Idle::Poll => Wait::No,
-        })
+        let polls = shard.executor.poll_count();
+        ControlFlow::Continue(self.vigil.wait(shard.clock.now(), polls, wait))
     }
 }
 

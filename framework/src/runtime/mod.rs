@@ -24,6 +24,7 @@ mod foreign;
 mod groups;
 mod home;
 mod hosted;
+mod idle;
 mod io;
 mod launch;
 mod lent;
@@ -61,7 +62,8 @@ pub use current::{
 };
 pub use foreign::Foreign;
 pub use groups::{GROUPS_MAX, Group, GroupStats, SHARES_MAX};
-pub use launch::{Config, Idle, run_on_all_shards};
+pub use idle::Idle;
+pub use launch::{Config, run_on_all_shards};
 pub use mesh::MeshStats;
 pub use placement::{Placement, ShardId};
 pub use preempt::{need_preempt, yield_if_needed};

@@ -35,7 +35,7 @@ pub struct Stats {
     pub stalls: u64,
     /// Those of them that were not reported, since there had been enough in a minute.
     pub stalls_unreported: u64,
-    /// How often the driver has entered the kernel to wait: once for each turn.
+    /// How often the driver has entered the kernel, to wait or to look: at most once for each turn.
     pub enters: u64,
     /// Receives that ended for want of a provided buffer and were started again.
     pub starved: u64,

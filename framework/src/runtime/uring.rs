@@ -256,13 +256,16 @@ impl Uring {
         unsafe { self.ring.push(&entry) };
     }
 
-    /// Starts what was queued and waits as told: one system call.
+    /// Starts what was queued and waits as told: one system call, or none where that would do
+    /// nothing.
     #[inline]
     pub(crate) fn enter(&mut self, wait: Wait) {
-        self.counters.enters += 1;
         self.quiet.awaited &= !self.quiet.sends.is_empty();
-        self.ring
-            .enter(if self.quiet.awaited { Wait::No } else { wait });
+        let wait = if self.quiet.awaited { Wait::No } else { wait };
+        if wait != Wait::No || self.ring.needs_enter() {
+            self.counters.enters += 1;
+            self.ring.enter(wait);
+        }
     }
 
     /// As [`enter`](Uring::enter), at a moment of the shard's clock: a long wait relies on the

@@ -396,6 +396,15 @@ impl Ring {
         submissions.is_empty() && !submissions.cq_overflow() && self.waiting.is_empty()
     }
 
+    /// Whether an enter that waits for nothing has something to do: to start what was pushed, or to
+    /// bring what is not in the queue yet. Always with a submitter, whose ring does not tell.
+    #[inline]
+    pub(crate) fn needs_enter(&mut self) -> bool {
+        let submissions = self.queues.submission();
+        let brings = submissions.taskrun() || submissions.cq_overflow();
+        brings || !submissions.is_empty() || !self.waiting.is_empty() || self.submitter
+    }
+
     /// Whether something has come that the next enter will bring, or has brought already. Costs
     /// two loads, and is always `false` with a submitter, whose ring has no such flag, until a
     /// completion is in the queue.

@@ -34,18 +34,21 @@ fn spread(server: &Running, count: usize) -> (Vec<Client>, [usize; 2]) {
 }
 
 #[test]
-fn shards_that_never_sleep_serve_and_stop_like_others() {
-    let config = Config {
-        accept: Accept::LeastLoaded,
-        idle: Idle::Poll,
-        ..config(2)
-    };
-    let server = start_with(config, |_| Router::new(()).get("/shard", which));
-    let (clients, counts) = spread(&server, 4);
-    assert_eq!(counts, [2, 2]);
-    drop(clients);
-    server.stopper.stop();
-    server.join().unwrap();
+fn shards_that_do_not_sleep_serve_and_stop_like_others() {
+    let (short, long) = (Duration::from_micros(50), Duration::MAX);
+    for idle in [Idle::Poll, Idle::PollFor(short), Idle::PollFor(long)] {
+        let config = Config {
+            accept: Accept::LeastLoaded,
+            idle,
+            ..config(2)
+        };
+        let server = start_with(config, |_| Router::new(()).get("/shard", which));
+        let (clients, counts) = spread(&server, 4);
+        assert_eq!(counts, [2, 2], "{idle:?}");
+        drop(clients);
+        server.stopper.stop();
+        server.join().unwrap();
+    }
 }
 
 #[test]

@@ -67,8 +67,12 @@ impl Bench {
 
     /// One turn. Tells whether anything has completed.
     fn turn(&mut self) -> bool {
+        self.turn_waiting(Wait::AtMost(TURN))
+    }
+
+    fn turn_waiting(&mut self, wait: Wait) -> bool {
         let mut batch = Vec::new();
-        self.io.driver.enter(Wait::AtMost(TURN));
+        self.io.driver.enter(wait);
         self.io
             .driver
             .reap(&self.bell, &self.pool, |completion| batch.push(completion));
@@ -433,6 +437,32 @@ fn enters_until_received(bench: &mut Bench, key: SocketKey) -> u64 {
     let received = bench.wait(|io, context| io.poll_receive(key, context));
     assert_eq!(&received.unwrap().unwrap()[..], b"ask");
     bench.io.driver.counters().enters - before
+}
+
+#[test]
+fn who_only_looks_enters_the_kernel_for_what_has_come_and_for_nothing_else() {
+    let mut bench = Bench::new(SMALL);
+    let (descriptor, mut peer) = connected();
+    let key = bench.io.open(descriptor);
+    let context = Context::from_waker(Waker::noop());
+    assert!(bench.io.poll_receive(key, &context).is_pending());
+    // The receive is with the kernel then.
+    bench.turn_waiting(Wait::No);
+    let before = bench.io.driver.counters().enters;
+    for _ in 0..1000 {
+        assert!(!bench.turn_waiting(Wait::No), "nothing has come");
+    }
+    let enters = bench.io.driver.counters().enters - before;
+    if bench.io.driver.name() == "uring" {
+        assert_eq!(enters, 0);
+    }
+    peer.write_all(b"ask").unwrap();
+    let looks = (0..TURNS_MAX).position(|_| bench.turn_waiting(Wait::No));
+    assert!(looks.is_some(), "it is not seen");
+    let received = bench.wait(|io, context| io.poll_receive(key, context));
+    assert_eq!(&received.unwrap().unwrap()[..], b"ask");
+    bench.io.close(key);
+    bench.quiesce();
 }
 
 #[test]
