@@ -18,7 +18,7 @@ miri() { CARGO_TARGET_DIR=target/miri timeout --kill-after 10 300 cargo +nightly
 
 export MIRIFLAGS='-Zmiri-strict-provenance -Zmiri-disable-isolation'
 miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::pinned runtime::states \
-    sys::scope sys::lend sim::
+    sys::scope sys::lend sys::typed sim::
 printf 'buffers, operations, timers, tasks: clean, %s s\n' $SECONDS
 
 # The executor polls futures that refer to themselves through shared references to their task,

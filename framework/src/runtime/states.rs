@@ -3,9 +3,10 @@
 //! What must hold: the place of a type stays where it is for as long as the shard, so that whoever
 //! uses a value there needs no count of its users, while others are added.
 
-use std::any::{Any, TypeId};
 use std::cell::{OnceCell, RefCell};
 use std::iter;
+
+use crate::sys::typed::Typed;
 
 /// A list that only grows: a shard has a handful of types.
 #[derive(Default)]
@@ -14,11 +15,10 @@ pub(crate) struct States {
 }
 
 struct Node {
-    id: TypeId,
     /// A `RefCell<Option<T>>`: `None` once it was taken out.
-    place: Box<dyn Any>,
+    place: Typed,
     /// Drops what is in it.
-    clear: fn(&dyn Any),
+    clear: fn(&Typed),
     next: OnceCell<Box<Node>>,
 }
 
@@ -26,11 +26,11 @@ impl States {
     /// The place of a type, if one was made.
     #[inline]
     pub(crate) fn find<T: 'static>(&self) -> Option<&RefCell<Option<T>>> {
-        let id = TypeId::of::<T>();
         let mut next = self.first.get();
         while let Some(node) = next {
-            if node.id == id {
-                return node.place.downcast_ref();
+            let place = node.place.get();
+            if place.is_some() {
+                return place;
             }
             next = node.next.get();
         }
@@ -43,17 +43,16 @@ impl States {
             return place;
         }
         let node = Node {
-            id: TypeId::of::<T>(),
-            place: Box::new(RefCell::new(None::<T>)),
+            place: Typed::new(RefCell::new(None::<T>)),
             clear: |place| {
-                let place = place.downcast_ref::<RefCell<Option<T>>>();
+                let place = place.get::<RefCell<Option<T>>>();
                 drop(place.expect("made above").take());
             },
             next: OnceCell::new(),
         };
         let last = self.nodes().last().map_or(&self.first, |node| &node.next);
         let node = last.get_or_init(|| Box::new(node));
-        node.place.downcast_ref().expect("made above")
+        node.place.get().expect("made above")
     }
 
     fn nodes(&self) -> impl Iterator<Item = &Node> {
@@ -62,7 +61,7 @@ impl States {
 
     /// Drops all values, in the order in which their places were made.
     pub(crate) fn clear(&self) {
-        self.nodes().for_each(|node| (node.clear)(&*node.place));
+        self.nodes().for_each(|node| (node.clear)(&node.place));
     }
 }
 

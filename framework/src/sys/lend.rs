@@ -26,8 +26,10 @@ pub(crate) fn lend<L: Lend, R>(lender: &L, f: impl FnOnce(&Waker) -> R) -> R {
     let raw = RawWaker::new(ptr::from_ref(lender).cast(), &Table::<L>::TABLE);
     // SAFETY: `f` has it for the time of this call only, during which `lender` is borrowed, and
     // cannot take it out of its reference; so the functions of the table are called with a lender
-    // that is alive, on any thread, which it allows by `Sync`. Dropping it does nothing.
-    f(&unsafe { Waker::from_raw(raw) })
+    // that is alive, on any thread, which it allows by `Sync`.
+    let waker = unsafe { Waker::from_raw(raw) };
+    // To drop it would be a call by the table, to do nothing.
+    f(&ManuallyDrop::new(waker))
 }
 
 struct Table<L>(L);

@@ -21,3 +21,4 @@ pub(crate) mod sim;
 pub(crate) mod snapshot;
 pub(crate) mod socket;
 pub(crate) mod thread;
+pub(crate) mod typed;
