@@ -12,6 +12,7 @@ reps x servers x (1.5 + ways x seconds) seconds.
 """
 import argparse
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -48,7 +49,7 @@ def main():
         return
     result = document(options, peers)
     for name in options.suite:
-        able = [peer for peer in peers if suite.SUITES[name].path in peer.routes
+        able = [peer for peer in peers if peer.takes_part(name, suite.SUITES[name].path)
                 and peer.name not in {one["peer"] for one in failed}]
         result["suites"][name] = {
             "started": now(), "command": shlex.join(["scripts/compare.sh", *sys.argv[1:]]),
@@ -79,8 +80,10 @@ def arguments():
     parser.add_argument("--no-wrk", action="store_true", help="leave the cross-check out")
     parser.add_argument("--no-build", action="store_true", help="take what is built")
     parser.add_argument("--build-only", action="store_true", help="build, and measure nothing")
-    parser.add_argument("--output", type=pathlib.Path, help="default benches/results/DATE.json; "
-                        "suites that are in it already and were not measured now stay")
+    parser.add_argument("--output", type=pathlib.Path,
+                        help="default benches/results/DATE.json, or DATE-2.json and so on")
+    parser.add_argument("--add", action="store_true", help="keep the suites that --output holds "
+                        "and are not measured now; it must be of the same commit")
     parser.add_argument("--readme", action="store_true",
                         help="also put the tables into README.md and draw the pictures")
     parser.add_argument("--report", type=pathlib.Path, metavar="FILE",
@@ -94,9 +97,18 @@ def arguments():
     measures = not (options.report or options.build_only)
     if measures and not options.no_wrk and not shutil.which("wrk"):
         parser.error("wrk is missing: install it, or leave the cross-check out with --no-wrk")
+    if options.add and not options.output:
+        parser.error("--add needs the file that it adds to: --output FILE")
     date = datetime.date.today().isoformat()
-    options.output = options.output or ROOT / f"benches/results/{date}.json"
+    options.output = options.output or fresh_name(ROOT / "benches/results", date)
     return options
+
+
+def fresh_name(place, date):
+    """A file that is not there yet: what was measured once is not written over."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    return next(file for number in numbers
+                if not (file := pathlib.Path(place, f"{date}{number}.json")).exists())
 
 
 def names(text):
@@ -155,13 +167,19 @@ def fault(peer, stage, failure):
 
 
 def document(options, peers):
-    """The result so far: what the file holds, or an empty one with the machine."""
+    """The result so far: an empty one with the machine, or what the file holds that is added to.
+
+    A table is of one sitting: of one machine and one commit."""
     result = {"schema": "compare/1", "machine": machine(), "tools": tools(options), "peers": {},
               "suites": {}}
-    if options.output.exists():
+    if options.add and options.output.exists():
         before = json.loads(options.output.read_text())
         if before["machine"] != result["machine"]:
             sys.exit(f"compare: {options.output} is of another machine: name another --output")
+        commits = [one["tools"]["commit"] for one in (before, result)]
+        if commits[0] != commits[1]:
+            sys.exit(f"compare: {options.output} is of commit {commits[0]}, and this is "
+                     f"{commits[1]}: name another --output")
         result["peers"], result["suites"] = before["peers"], before["suites"]
     for peer in peers:
         try:

@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = ROOT / "benches/peers"
 KINDS = ("limit", "ours", "framework", "loop", "server")
 BUILD_MAX = 1800  # seconds
-KNOWN = {"name", "title", "version", "kind", "routes", "build", "config", "start", "event"}
+KNOWN = {"name", "title", "version", "kind", "routes", "build", "config", "start", "event",
+         "suites"}
 
 
 class Peer:
@@ -24,8 +25,13 @@ class Peer:
         self.name, self.kind, self.routes = table["name"], table["kind"], table["routes"]
         self.title, self.builds = table["title"], table["build"]
         self.start, self.event = table["start"], table.get("event", table["start"])
+        self.suites = table.get("suites")
         self.config, self.version_from = table.get("config"), table["version"]
         self.places = {"target": target, "peers": PEERS}
+
+    def takes_part(self, name, path):
+        """Whether it is measured in this suite, which asks for this path."""
+        return path in self.routes and (self.suites is None or name in self.suites)
 
     def build(self):
         """Builds what is missing."""

@@ -126,7 +126,8 @@ def tail_table(result):
     offered = result["suites"]["latency"]["rate"]
     lines = [f"Response time in microseconds when {offered:,} requests per second are offered, at "
              "random moments, counted from when each was due:", "",
-             row("server", "p50", "p99", "p99.9", "CPU us per request"), row(*["---"] * 5)]
+             row("server", "p50", "p99", "p99.9", "CPU us per request", "rounds that loadgen calls VALID"),
+             row(*["---"] * 6)]
     for name, peer in result["peers"].items():
         if name not in found:
             continue
@@ -134,7 +135,9 @@ def tail_table(result):
         cells = [time_cell(median(runs, key)) for key in ("p50", "p99", "p999")]
         if median(runs, "rate") < 0.97 * offered:
             cells = [f"reaches {median(runs, 'rate'):,.0f}/s", NONE, NONE]
-        lines.append(row(peer["title"], *cells, f"{median(runs, 'cpu'):.1f}"))
+        valid = sum(run["verdict"] == "VALID" for run in runs.values())
+        lines.append(row(peer["title"], *cells, f"{median(runs, 'cpu'):.1f}",
+                         f"{valid} of {len(runs)}"))
     return "\n".join(lines)
 
 

@@ -1,4 +1,5 @@
 """python3 -m unittest discover -s scripts/compare -t scripts -p 'test_*.py'"""
+import json
 import os
 import pathlib
 import signal
@@ -8,9 +9,11 @@ import sys
 import tempfile
 import textwrap
 import threading
+import types
 import unittest
 import xml.etree.ElementTree
 
+from compare import __main__ as program
 from compare import conformance, generator, peer, plot, profile, report, server, suite
 
 WRK = """Running 1s test @ http://127.0.0.1:1/plaintext
@@ -31,6 +34,13 @@ class Peers(unittest.TestCase):
             self.assertNotIn("{", command)
             self.assertTrue({"/plaintext", "/event"} & set(one.routes))
             self.assertIn(one.version_from.split()[0], ("cargo", "run", "commit"))
+
+    def test_a_peer_is_in_the_suites_that_it_names_and_has_the_route_of(self):
+        polling, actix = peer.read("/t", ["sunstar-polling", "actix"])
+        self.assertTrue(polling.takes_part("latency", "/plaintext"))
+        self.assertFalse(polling.takes_part("plaintext", "/plaintext"))
+        self.assertTrue(actix.takes_part("plaintext", "/plaintext"))
+        self.assertFalse(actix.takes_part("latency", "/nowhere"))
 
     def test_what_is_locked_is_what_is_told(self):
         for one in peer.read("/t"):
@@ -251,7 +261,7 @@ class Servers(unittest.TestCase):
 def a_run(name, rep, cpu, depth=1, **more):
     return {"peer": name, "rep": rep, "generator": "loadgen", "depth": depth, "cpu": cpu,
             "user": cpu / 4, "system": cpu * 3 / 4, "rate": 1000.0, "p50": 1.0, "p99": 2.0,
-            "p999": None, **more}
+            "p999": None, "verdict": "VALID", **more}
 
 
 def a_result():
@@ -262,7 +272,8 @@ def a_result():
     suites = {"plaintext": {**common, "runs": runs, "failed": [
         {"peer": "h2o", "stage": "build", "why": "h2o: No such file"}]},
         "latency": {**common, "failed": [], "runs": [
-            a_run("sunstar", 0, 5.0, rate=499.0), a_run("h2o", 0, 5.0, rate=300.0)]},
+            a_run("sunstar", 0, 5.0, rate=499.0), a_run("h2o", 0, 5.0, rate=300.0),
+            a_run("sunstar", 1, 5.0, rate=499.0, verdict="INVALID")]},
         "idle": {**common, "failed": [], "runs": [
             {"peer": "sunstar", "rep": 0, "start_ms": 5.4, "idle_bytes": 2**20,
              "connection_bytes": 465.2, "program_bytes": None}]}}
@@ -272,6 +283,31 @@ def a_result():
     machine = {"cpu": "Some CPU", "cpus": 2, "kernel": "6.18", "memory_gib": 4}
     return {"machine": machine, "tools": {"rustc": "rustc 1.95.0 (x)", "commit": "abc"},
             "peers": peers, "suites": suites}
+
+
+class Sitting(unittest.TestCase):
+    def test_what_was_measured_once_is_not_written_over(self):
+        with tempfile.TemporaryDirectory() as place:
+            names = []
+            for _ in range(3):
+                file = program.fresh_name(place, "2026-11-29")
+                file.write_text("{}")
+                names.append(file.name)
+        self.assertEqual(names, ["2026-11-29.json", "2026-11-29-2.json", "2026-11-29-3.json"])
+
+    def test_only_suites_of_the_same_commit_are_added_to(self):
+        with tempfile.TemporaryDirectory() as place:
+            file = pathlib.Path(place, "x.json")
+            options = types.SimpleNamespace(output=file, add=False, loadgen="/nowhere")
+            fresh = program.document(options, [])
+            file.write_text(json.dumps({**fresh, "suites": {"idle": {}}}))
+            self.assertEqual(program.document(options, [])["suites"], {})
+            options.add = True
+            self.assertEqual(program.document(options, [])["suites"], {"idle": {}})
+            fresh["tools"]["commit"] = "another"
+            file.write_text(json.dumps(fresh))
+            with self.assertRaisesRegex(SystemExit, "is of commit another, and this is "):
+                program.document(options, [])
 
 
 class Report(unittest.TestCase):
@@ -284,7 +320,7 @@ class Report(unittest.TestCase):
     def test_tables_have_figures_and_name_who_failed(self):
         text = report.tables(a_result())
         self.assertIn("| **sunstar** | 8.4 (2.1) 1.10x |", text)
-        self.assertIn("| **sunstar** | 1 | 2 | ? | 5.0 |", text)
+        self.assertIn("| **sunstar** | 1 | 2 | ? | 5.0 | 1 of 2 |", text)
         self.assertIn("| h2o 2 | reaches 300/s |", text)
         self.assertIn("| **sunstar** | 1.0 MiB | 465 bytes | 5 ms | a script |", text)
         self.assertIn("- h2o 2, plaintext: build: h2o: No such file", text)
