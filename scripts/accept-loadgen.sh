@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Acceptance of loadgen that needs two CPUs nobody else uses: queues of theory from both sides, the
 # send lag at half of the capacity, a server against itself fifty times, wrk beside it, memory,
-# where the time goes, and what the live view costs. Takes about twelve minutes. Ends at the first step
-# that fails; `accept-loadgen.sh STEP...` runs some of them. Needs python3, wrk, perf and script(1).
+# where the time goes, and what the live view costs. Takes about twelve minutes. Ends at the first
+# step that fails; `accept-loadgen.sh STEP...` runs some of them. Needs python3, wrk, perf and script(1).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

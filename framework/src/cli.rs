@@ -67,8 +67,8 @@ pub struct Args {
     #[arg(long)]
     pub poll_mode: bool,
 
-    /// Look for input until so many microseconds after the last that came, such as 100, and only
-    /// then sleep; 0: sleep at once, which is the default.
+    /// Look for input until so many microseconds after the last that came, such as 200, and only
+    /// then sleep; 0: sleep at once, which is the default, and what is done inside other runtimes.
     #[arg(long, value_name = "US", conflicts_with = "poll_mode")]
     pub idle_poll_us: Option<u64>,
 

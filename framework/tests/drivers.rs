@@ -296,8 +296,9 @@ fn a_shard_that_ends_with_everything_open_gives_its_descriptors_back() {
 }
 
 #[test]
-fn a_shard_that_goes_on_hears_of_a_connection_within_a_few_turns() {
-    const TURNS_MAX: u64 = 10;
+fn a_shard_that_goes_on_hears_of_a_connection_soon() {
+    // A turn that goes on at once makes no system call, and takes a fraction of a microsecond.
+    const TURNS_MAX: u64 = 1000;
     for choice in built_in() {
         let slow = run(choice, 1, |_| async {
             let mut listener = TcpListener::bind(ANY).unwrap();

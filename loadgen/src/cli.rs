@@ -324,7 +324,7 @@ impl Run {
         if self.repeat > 1 && self.output.paths().any(|path| !output::is_numbered(path)) {
             return Err("--repeat writes files of each run: put {run} into their names".into());
         }
-        self.output.check()?;
+        self.output.check(&self.load.what.files())?;
         self.load.check()
     }
 }

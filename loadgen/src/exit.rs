@@ -26,8 +26,6 @@ pub(crate) enum Exit {
     Worse,
     /// loadgen's own accounts do not add up.
     Unbalanced,
-    /// Nobody reads the report any more, as behind `| head -1`.
-    Unread,
     /// A signal ended the run early; the report is partial.
     Interrupted {
         /// Its number.
@@ -48,8 +46,6 @@ impl Exit {
             Exit::Unsteady => 6,
             Exit::Worse => 7,
             Exit::Unbalanced => 70,
-            // What a shell says of a program that SIGPIPE has ended.
-            Exit::Unread => 128 + 13,
             Exit::Interrupted { signal } => 128 + signal,
         }
     }
@@ -83,10 +79,6 @@ impl Failure {
 /// Only the report is written with `?`.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        let exit = match error.kind() {
-            io::ErrorKind::BrokenPipe => Exit::Unread,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, format!("cannot write the report: {error}"))
+        Failure::new(Exit::Failed, format!("cannot write the report: {error}"))
     }
 }

@@ -74,7 +74,10 @@ use cli::{Command, Request};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
+    let mut out = Reader {
+        out: io::stdout().lock(),
+        has_gone: false,
+    };
     let ended = match cli::parse(env::args_os()) {
         Ok(Request::Run(command)) => match *command {
             Command::Run(run) => run::run(&run, &mut out),
@@ -94,13 +97,46 @@ fn main() -> ExitCode {
         Err(line) => Err(Failure::new(Exit::Usage, line)),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        // Who has stopped reading wants nothing more, this neither.
-        if failure.exit != Exit::Unread {
-            complain(&format!("loadgen: {}\n", failure.line));
-        }
+        complain(&format!("loadgen: {}\n", failure.line));
         failure.exit
     });
     exit.into()
+}
+
+/// Who reads standard output, and may stop before its end, as `head -1` does: that changes nothing
+/// about how the run has ended.
+struct Reader<W> {
+    out: W,
+    has_gone: bool,
+}
+
+impl<W: Write> Reader<W> {
+    fn unless_gone<T>(
+        &mut self,
+        instead: T,
+        write: impl FnOnce(&mut W) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.has_gone {
+            return Ok(instead);
+        }
+        match write(&mut self.out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.has_gone = true;
+                Ok(instead)
+            }
+            written => written,
+        }
+    }
+}
+
+impl<W: Write> Write for Reader<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_gone(bytes.len(), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_gone((), Write::flush)
+    }
 }
 
 /// Writes to standard error, if anybody still reads that.

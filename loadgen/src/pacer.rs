@@ -253,6 +253,7 @@ impl<'a> Pacer<'a> {
         if self.watch.signal().is_some() && now < self.end {
             self.end = now;
             self.stint.end(now);
+            self.stint.tally.borrow_mut().cut = Some(now);
         }
         while now >= self.row_end {
             self.close_row(self.row_end);

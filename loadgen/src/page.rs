@@ -42,13 +42,19 @@ pub(crate) fn run(report: &Report) -> Result<Exit, Failure> {
         put(path, write(&records))?;
     }
     if let Some(path) = &report.svg {
-        put(&beside(path, "percentiles"), percentiles(&records).to_svg())?;
-        put(&beside(path, "timeline"), rates(&records).to_svg())?;
+        let [first, second] = pictures(path);
+        put(&first, percentiles(&records).to_svg())?;
+        put(&second, rates(&records).to_svg())?;
     }
     if let Some(path) = &report.csv {
         put(path, csv(&records)?)?;
     }
     Ok(Exit::Fine)
+}
+
+/// The files of the pictures that are called by this name.
+pub(crate) fn pictures(path: &Path) -> [PathBuf; 2] {
+    ["percentiles", "timeline"].map(|name| beside(path, name))
 }
 
 /// `x.svg` becomes `x-name.svg`.
@@ -87,8 +93,17 @@ fn name(record: &Record, index: usize) -> String {
         .unwrap_or_else(|| format!("run {}", index + 1))
 }
 
+/// The verdict, if the run has come to its end.
+fn judgement(record: &Record) -> &'static str {
+    if record.interrupted {
+        "interrupted"
+    } else {
+        record.verdict.status.name()
+    }
+}
+
 fn write_head(out: &mut String, record: &Record, index: usize) -> std::fmt::Result {
-    let (name, status) = (escape(&name(record, index)), record.verdict.status.name());
+    let (name, status) = (escape(&name(record, index)), judgement(record));
     let url = escape(&record.target.urls.join(", "));
     writeln!(
         out,
@@ -118,7 +133,7 @@ fn write_head(out: &mut String, record: &Record, index: usize) -> std::fmt::Resu
         seconds(record.phases.warmup_s),
         escape(&record.started)
     )?;
-    if record.verdict.status != Status::Valid {
+    if record.verdict.status != Status::Valid && !record.interrupted {
         let reasons = record.verdict.reasons.iter();
         let items: Vec<_> = reasons
             .map(|reason| format!("<li>{}</li>", escape(reason)))
@@ -370,7 +385,7 @@ fn csv(records: &[Record]) -> Result<String, Failure> {
         let mut row = vec![
             name(record, index),
             record.started.clone(),
-            record.verdict.status.name().to_owned(),
+            judgement(record).to_owned(),
             record
                 .rate
                 .offered

@@ -68,9 +68,13 @@ pub(crate) struct Tally {
     pub(crate) unclaimed: u64,
     /// When the first request that counts was sent.
     pub(crate) first_sent: Option<Moment>,
-    /// When the last one was due, and when it was sent.
+    /// When the last one was due, and when the last was sent.
     pub(crate) last_due: Option<Moment>,
     pub(crate) last_sent: Option<Moment>,
+    /// How many whole answers have come since then.
+    pub(crate) late: u64,
+    /// When a signal ended it before its time.
+    pub(crate) cut: Option<Moment>,
     /// When the last whole answer to one came.
     pub(crate) last_answer: Option<Moment>,
     /// When the warm-up ended.
@@ -103,6 +107,8 @@ impl Tally {
             first_sent: None,
             last_due: None,
             last_sent: None,
+            late: 0,
+            cut: None,
             last_answer: None,
             warm: Moment::START,
             first_fault: None,
@@ -131,8 +137,9 @@ impl Tally {
         if batch.phase > 0 {
             self.interval.sent += u64::from(batch.count);
             self.first_sent.get_or_insert(batch.sent);
-            self.last_due = Some(batch.intended);
+            self.last_due = self.last_due.max(Some(batch.intended));
             self.last_sent = Some(batch.sent);
+            self.late = 0;
         }
     }
 
@@ -165,6 +172,7 @@ impl Tally {
         }
         if batch.phase > 0 {
             self.last_answer = Some(now);
+            self.late += count;
         }
     }
 
@@ -238,6 +246,8 @@ impl Tally {
         self.first_sent = self.first_sent.into_iter().chain(other.first_sent).min();
         self.last_due = self.last_due.max(other.last_due);
         self.last_sent = self.last_sent.max(other.last_sent);
+        self.late += other.late;
+        self.cut = self.cut.max(other.cut);
         self.last_answer = self.last_answer.max(other.last_answer);
         self.warm = self.warm.max(other.warm);
         self.first_fault = self.first_fault.take().or(other.first_fault);
@@ -275,24 +285,17 @@ impl Tally {
 
     /// From the first request that counts to the last answer.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.since_first(self.last_answer)
-    }
-
-    /// From the first request that counts until the last was due.
-    pub(crate) fn due(&self) -> Duration {
-        self.since_first(self.last_due)
-    }
-
-    /// From the first request that counts until the last was sent.
-    pub(crate) fn sending(&self) -> Duration {
-        self.since_first(self.last_sent)
-    }
-
-    fn since_first(&self, moment: Option<Moment>) -> Duration {
-        match (self.first_sent, moment) {
-            (Some(first), Some(moment)) => Duration::from_nanos(moment.since(first)),
+        match (self.first_sent, self.last_answer) {
+            (Some(first), Some(last)) => Duration::from_nanos(last.since(first)),
             _ => Duration::ZERO,
         }
+    }
+
+    /// From the end of the warm-up to `moment`.
+    pub(crate) fn since_warm(&self, moment: Option<Moment>) -> Duration {
+        moment.map_or(Duration::ZERO, |moment| {
+            Duration::from_nanos(moment.since(self.warm))
+        })
     }
 }
 
@@ -314,10 +317,7 @@ mod tests {
     fn shards_are_merged_into_one_span_of_time() {
         let second = 1_000_000_000;
         let mut sum = Tally::new(2, 2);
-        assert_eq!(
-            (sum.elapsed(), sum.sending()),
-            (Duration::ZERO, Duration::ZERO)
-        );
+        assert_eq!(sum.elapsed(), Duration::ZERO);
         for (first, last, outcome) in [(2, 5, Outcome::BadStatus), (1, 3, Outcome::Ok)] {
             let mut tally = Tally::new(2, 2);
             let batch = batch(first * second, 1);
@@ -327,7 +327,8 @@ mod tests {
         }
         let measured = sum.measured();
         assert_eq!(sum.elapsed(), Duration::from_secs(4));
-        assert_eq!(sum.sending(), Duration::from_secs(1));
+        assert_eq!(sum.since_warm(sum.last_sent), Duration::from_secs(2));
+        assert_eq!((sum.late, sum.last_due), (2, Some(Moment(2 * second))));
         assert_eq!((measured.ledger.sent, sum.traffic.bytes_out), (2, 200));
         assert_eq!(sum.templates[1].ledger.sent, 2);
         assert!(sum.is_balanced() && measured.response.count() == 2);

@@ -29,6 +29,9 @@ use crate::watch::Watch;
 
 /// How much of the median rate a trend must make up to count.
 const TREND_MIN: f64 = 0.10;
+/// One in so many answers may come when nothing is sent any more: more of them are a queue, which
+/// only the end of the schedule has ended.
+const LATE_PART: u64 = 100;
 
 /// A finished run.
 pub(crate) struct Trial {
@@ -36,8 +39,7 @@ pub(crate) struct Trial {
     pub(crate) tally: Tally,
     /// All phases but the warm-up together.
     pub(crate) measured: Accounts,
-    /// The time that rates and figures are told for: that of the schedule of an open loop, and what
-    /// it took longer to send; from the first request to the last answer of a closed one.
+    /// The time that rates are told for, see [`span`].
     pub(crate) span: Duration,
     /// The timeline.
     pub(crate) rows: Vec<Row>,
@@ -91,12 +93,7 @@ pub(crate) fn run(
         .sum();
     let server = before.zip(after).zip(server_pid);
     let server = server.map(|((before, after), pid)| after.since(before, time, answered, pid));
-    let signal = watch.signal();
-    let span = match &plan.pace {
-        Pace::Open(_) if signal.is_some() => tally.sending(),
-        Pace::Open(open) => tally.sending().max(schedule(plan.limit, open, &tally)),
-        Pace::Closed { .. } => tally.elapsed(),
-    };
+    let span = span(plan, &tally, &measured);
     let rate = per_second(measured.ledger.answered(), span);
     let evidence = Evidence {
         achieved: achieved(plan, &tally, rate, span),
@@ -112,7 +109,7 @@ pub(crate) fn run(
         measured,
         rows: timeline.rows().to_vec(),
         started,
-        signal,
+        signal: watch.signal(),
         server,
         evidence,
         tally,
@@ -126,7 +123,8 @@ impl Trial {
     }
 }
 
-fn per_second(count: u64, span: Duration) -> f64 {
+/// So many in this time, by the second.
+pub(crate) fn per_second(count: u64, span: Duration) -> f64 {
     let seconds = span.as_secs_f64();
     if seconds > 0.0 {
         approximate(count) / seconds
@@ -135,15 +133,33 @@ fn per_second(count: u64, span: Duration) -> f64 {
     }
 }
 
+/// The time that the rates of a run are told for. A closed loop's is from its first request to its
+/// last answer, an open loop's that of its schedule. To that comes what it took longer to send, or
+/// what the answers took longer to come than one takes that waits for no other.
+fn span(plan: &Plan, tally: &Tally, measured: &Accounts) -> Duration {
+    let Pace::Open(open) = &plan.pace else {
+        return tally.elapsed();
+    };
+    let sent = tally.since_warm(tally.last_sent);
+    let span = schedule(plan.limit, open, tally).max(sent);
+    if tally.late * LATE_PART <= measured.ledger.answered() {
+        return span;
+    }
+    let answered = tally.since_warm(tally.last_answer);
+    span.max(answered.saturating_sub(measured.service.min()))
+}
+
 /// How long the requests of an open loop were due for.
 fn schedule(limit: Limit, open: &Open, tally: &Tally) -> Duration {
-    let count = match limit {
-        Limit::Time(time) => return time,
-        Limit::Requests(count) => approximate(count),
+    let count = match (tally.cut, limit) {
+        (Some(cut), _) => return tally.since_warm(Some(cut)),
+        (None, Limit::Time(time)) => return time,
+        (None, Limit::Requests(count)) => approximate(count),
     };
     // One gap more than lies between them; random ones may have taken longer.
     let mean = Duration::try_from_secs_f64(count / open.profile.mean_rate());
-    mean.unwrap_or_default().max(tally.due())
+    let due = tally.since_warm(tally.last_due);
+    mean.unwrap_or_default().max(due)
 }
 
 /// Refuses a run whose accounts do not add up.

@@ -49,16 +49,22 @@ def main():
         return
     result = document(options, peers)
     for name in options.suite:
-        able = [peer for peer in peers if peer.takes_part(name, suite.SUITES[name].path)
+        able = [peer for peer in peers if takes_part(peer.name, name, peers)
                 and peer.name not in {one["peer"] for one in failed}]
         result["suites"][name] = {
             "started": now(), "command": shlex.join(["scripts/compare.sh", *sys.argv[1:]]),
             "seconds": options.seconds, "reps": options.reps, "connections": options.connections,
             "rate": options.rate, "idle_connections": options.idle_connections,
             **run(name, able, options)}
-        result["suites"][name]["failed"] += failed
+        result["suites"][name]["failed"] += [
+            one for one in failed if takes_part(one["peer"], name, peers)]
         save(result, options.output)
     publish(result, options.output, options)
+
+
+def takes_part(peer_name, name, peers):
+    path = suite.SUITES[name].path
+    return any(peer.name == peer_name and peer.takes_part(name, path) for peer in peers)
 
 
 def arguments():
@@ -95,6 +101,8 @@ def arguments():
     if options.server_cpu == options.client_cpu:
         parser.error("the server and the generator need a CPU each")
     measures = not (options.report or options.build_only)
+    if measures and options.output and options.output.exists() and not options.add:
+        parser.error(f"{options.output} is there already: --add adds to it, or name another file")
     if measures and not options.no_wrk and not shutil.which("wrk"):
         parser.error("wrk is missing: install it, or leave the cross-check out with --no-wrk")
     if options.add and not options.output:
@@ -177,7 +185,7 @@ def document(options, peers):
         if before["machine"] != result["machine"]:
             sys.exit(f"compare: {options.output} is of another machine: name another --output")
         commits = [one["tools"]["commit"] for one in (before, result)]
-        if commits[0] != commits[1]:
+        if commits[0] != commits[1] or "dirty" in commits[0] or commits[0] == "?":
             sys.exit(f"compare: {options.output} is of commit {commits[0]}, and this is "
                      f"{commits[1]}: name another --output")
         result["peers"], result["suites"] = before["peers"], before["suites"]

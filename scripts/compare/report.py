@@ -126,7 +126,8 @@ def tail_table(result):
     offered = result["suites"]["latency"]["rate"]
     lines = [f"Response time in microseconds when {offered:,} requests per second are offered, at "
              "random moments, counted from when each was due:", "",
-             row("server", "p50", "p99", "p99.9", "CPU us per request", "rounds that loadgen calls VALID"),
+             row("server", "p50", "p99", "p99.9", "CPU us per request",
+                 "rounds that loadgen calls VALID"),
              row(*["---"] * 6)]
     for name, peer in result["peers"].items():
         if name not in found:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import types
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 from compare import __main__ as program
@@ -300,13 +301,21 @@ class Sitting(unittest.TestCase):
             file = pathlib.Path(place, "x.json")
             options = types.SimpleNamespace(output=file, add=False, loadgen="/nowhere")
             fresh = program.document(options, [])
+            fresh["tools"]["commit"] = "clean"
+            clean = unittest.mock.patch.object(program, "tools", lambda _: fresh["tools"])
+            clean.start()
+            self.addCleanup(clean.stop)
             file.write_text(json.dumps({**fresh, "suites": {"idle": {}}}))
             self.assertEqual(program.document(options, [])["suites"], {})
             options.add = True
             self.assertEqual(program.document(options, [])["suites"], {"idle": {}})
-            fresh["tools"]["commit"] = "another"
+            another = {**fresh, "tools": {"commit": "another"}}
+            file.write_text(json.dumps(another))
+            with self.assertRaisesRegex(SystemExit, "is of commit another, and this is clean"):
+                program.document(options, [])
+            fresh["tools"]["commit"] = "abc-dirty"
             file.write_text(json.dumps(fresh))
-            with self.assertRaisesRegex(SystemExit, "is of commit another, and this is "):
+            with self.assertRaisesRegex(SystemExit, "name another --output"):
                 program.document(options, [])
 
 

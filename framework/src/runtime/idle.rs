@@ -36,9 +36,9 @@ impl Idle {
 /// Decides after each turn of a shard whether it may sleep.
 pub(super) struct Vigil {
     idle: Idle,
-    /// How many tasks had been polled by the last turn that had something to do, and when it is
-    /// long enough ago.
-    polls: u64,
+    /// How much had been done by the last turn that had something to do, and when it is long enough
+    /// ago.
+    done: u64,
     end: Instant,
 }
 
@@ -46,15 +46,15 @@ impl Vigil {
     pub(super) fn new(idle: Idle, now: Instant) -> Vigil {
         Vigil {
             idle,
-            polls: 0,
+            done: 0,
             end: now,
         }
     }
 
-    /// How to wait after a turn that began at `now` and would wait for `wait`: all that can come
-    /// has some task polled, of which there have been `polls`.
+    /// How to wait after a turn that began at `now` and would wait for `wait`. What has come has a
+    /// task polled or is a message of another shard; `done` counts both.
     #[inline]
-    pub(super) fn wait(&mut self, now: Instant, polls: u64, wait: Wait) -> Wait {
+    pub(super) fn wait(&mut self, now: Instant, done: u64, wait: Wait) -> Wait {
         let Idle::PollFor(time) = self.idle else {
             return if self.idle == Idle::Poll {
                 Wait::No
@@ -62,8 +62,8 @@ impl Vigil {
                 wait
             };
         };
-        if polls != self.polls {
-            self.polls = polls;
+        if done != self.done {
+            self.done = done;
             self.end = deadline(now, time);
         }
         if now < self.end { Wait::No } else { wait }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn it_sleeps_when_the_last_work_is_long_enough_ago() {
         let (mut vigil, start) = vigil(Idle::PollFor(50 * US));
-        let mut wait = |at, polls| vigil.wait(start + at * US, polls, Wait::Forever);
+        let mut wait = |at, done| vigil.wait(start + at * US, done, Wait::Forever);
         assert_eq!(wait(0, 0), Wait::Forever, "nothing has come yet");
         assert_eq!(wait(10, 1), Wait::No);
         assert_eq!((wait(59, 1), wait(60, 1)), (Wait::No, Wait::Forever));

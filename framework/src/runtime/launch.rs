@@ -513,8 +513,8 @@ impl<T: 'static> Life<T> {
         if together.is_over() {
             return ControlFlow::Break(self.result.take());
         }
-        let polls = shard.executor.poll_count();
-        ControlFlow::Continue(self.vigil.wait(shard.clock.now(), polls, wait))
+        let done = shard.executor.poll_count() + shard.mesh.received();
+        ControlFlow::Continue(self.vigil.wait(shard.clock.now(), done, wait))
     }
 }
 

@@ -171,6 +171,12 @@ impl Mesh {
         }
     }
 
+    /// How many messages have come in.
+    #[inline]
+    pub(super) fn received(&self) -> u64 {
+        self.counts.get().received
+    }
+
     fn count(&self, count: impl FnOnce(&mut MeshStats)) {
         let mut counts = self.counts.get();
         count(&mut counts);

@@ -2,8 +2,8 @@
 //!
 //! A turn reaps completions, fires timers, runs messages and tasks, and sends messages. It never
 //! blocks: who waits is the driver (here), a simulator (by moving its clock) or a host runtime. A
-//! watcher sees how long a turn lasts (`stall`). There is one system call per turn, the driver's
-//! `enter`, which also starts what was queued.
+//! watcher sees how long a turn lasts (`stall`). There is one system call per turn at most, the
+//! driver's `enter`, which also starts what was queued.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ const CONGESTED_WAIT: Duration = Duration::from_micros(50);
 pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
     current::enter(shard, || {
         shard.outside.pulse.beat();
+        shard.turns.set(shard.turns.get() + 1);
         shard.clock.advance();
         let mut batch = shard.batch.borrow_mut();
         shard

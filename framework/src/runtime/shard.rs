@@ -57,6 +57,8 @@ pub(crate) struct Shard {
     pub(super) blocking: Arc<BlockingPool>,
     /// The state that lives on this shard, by type; see `sharded`.
     pub(crate) states: States,
+    /// How many turns there were.
+    pub(super) turns: Cell<u64>,
     pub(super) batch: RefCell<Vec<Completion>>,
     /// What `reactor::wake` works on; empty between two turns.
     pub(super) wakers: Cell<Wakers>,
@@ -86,6 +88,7 @@ impl Shard {
             mesh: Mesh::new(ends),
             blocking,
             states: States::default(),
+            turns: Cell::new(0),
             batch: RefCell::new(Vec::new()),
             wakers: Cell::default(),
         }

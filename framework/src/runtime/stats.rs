@@ -35,6 +35,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Those of them that were not reported, since there had been enough in a minute.
     pub stalls_unreported: u64,
+    /// Turns of the reactor.
+    pub turns: u64,
     /// How often the driver has entered the kernel, to wait or to look: at most once for each turn.
     pub enters: u64,
     /// Receives that ended for want of a provided buffer and were started again.
@@ -77,6 +79,7 @@ pub fn stats() -> Stats {
                 .saturating_duration_since(shard.clock.start()),
             stalls,
             stalls_unreported,
+            turns: shard.turns.get(),
             enters: counters.enters,
             starved: counters.starved,
             unbuffered: counters.unbuffered,

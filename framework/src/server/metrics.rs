@@ -162,7 +162,7 @@ macro_rules! row {
 }
 
 /// Everything that is read once for each shard.
-const BY_SHARD: [ByShard; 33] = [
+const BY_SHARD: [ByShard; 34] = [
     row!(gauge "uptime_seconds",
         "Time since the shard was made.",
         it => it.stats.lived),
@@ -173,7 +173,10 @@ const BY_SHARD: [ByShard; 33] = [
         "Time in which it was ready and others had the CPUs.",
         it => it.stats.waited),
     row!(counter "turns",
-        "Turns of the reactor, each with one system call to wait.",
+        "Turns of the reactor.",
+        it => it.stats.turns),
+    row!(counter "driver_enters",
+        "System calls to wait or to look for what has come: at most one for each turn.",
         it => it.stats.enters),
     row!(counter "polls",
         "Polls of tasks.",

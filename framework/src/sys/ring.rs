@@ -148,7 +148,7 @@ impl Ring {
         if setup.submitter {
             builder.setup_sqpoll(SUBMITTER_IDLE);
         } else {
-            // The flag is what `has_news` looks at.
+            // The flag is what `has_news` and `needs_enter` rely on.
             builder.setup_defer_taskrun().setup_taskrun_flag();
         }
         // Since 6.6: without the indirection array a submission touches one cache line less.

@@ -268,6 +268,18 @@ impl Machine {
     }
 }
 
+impl What {
+    /// The files that requests are read from, but those of bodies, which have been read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let named = [&self.urls, &self.csv].into_iter().flatten().cloned();
+        let raw = self.raw.iter().map(|raw| match raw.rsplit_once(':') {
+            Some((path, weight)) if number::parse(weight).is_ok() => PathBuf::from(path),
+            _ => PathBuf::from(raw),
+        });
+        named.chain(raw).collect()
+    }
+}
+
 impl Load {
     /// Checks what concerns more than one option.
     ///

@@ -11,6 +11,7 @@ use super::load::{self, Load};
 use super::output;
 use crate::duration;
 use crate::number;
+use crate::page;
 use crate::plan::Think;
 use crate::subject::Subject;
 use crate::threshold::Condition;
@@ -143,15 +144,13 @@ impl Report {
         if self.html.is_none() && self.svg.is_none() && self.csv.is_none() {
             return Err("say what to write: --html, --svg or --csv".into());
         }
-        let outputs = [
-            ("--html", &self.html),
-            ("--svg", &self.svg),
-            ("--csv", &self.csv),
-        ];
-        let given = outputs
+        let pictures = self.svg.iter().flat_map(|path| page::pictures(path));
+        let pictures = pictures.map(|path| ("--svg", path));
+        let files = [("--html", &self.html), ("--csv", &self.csv)];
+        let files = files
             .into_iter()
-            .filter_map(|(option, path)| Some((option, path.as_deref()?)));
-        output::check_paths(given, &self.results)
+            .filter_map(|(option, path)| Some((option, path.clone()?)));
+        output::check_paths(pictures.chain(files), &self.results)
     }
 }
 

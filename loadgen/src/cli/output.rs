@@ -69,12 +69,16 @@ pub(crate) enum Format {
 }
 
 impl Output {
-    /// Checks that each file has a name of its own.
+    /// Checks that each file has a name of its own, which is none of `inputs`.
     ///
     /// # Errors
     /// One sentence for the user.
-    pub(super) fn check(&self) -> Result<(), String> {
-        check_paths(self.named().into_iter(), &[])
+    pub(super) fn check(&self, inputs: &[PathBuf]) -> Result<(), String> {
+        let named = self.named().into_iter();
+        check_paths(
+            named.map(|(option, path)| (option, path.to_owned())),
+            inputs,
+        )
     }
 
     /// The files that are written, by their options.
@@ -138,24 +142,32 @@ impl Output {
 ///
 /// # Errors
 /// One sentence for the user.
-pub(super) fn check_paths<'a>(
-    outputs: impl Iterator<Item = (&'static str, &'a Path)>,
+pub(super) fn check_paths(
+    outputs: impl Iterator<Item = (&'static str, PathBuf)>,
     inputs: &[PathBuf],
 ) -> Result<(), String> {
     // A file that is not there yet is known by its directory.
     let real = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let inside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
         let whole = path.canonicalize().ok();
-        whole.or_else(inside).unwrap_or_else(|| path.to_owned())
+        whole.or_else(inside).unwrap_or(path)
     };
     let inputs: Vec<_> = inputs.iter().map(|path| real(path)).collect();
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
     for (option, path) in outputs {
         if path.as_os_str() == "-" {
-            let hint = "--format json writes to standard output";
-            return Err(format!("{option} takes the name of a file, not -; {hint}"));
+            let hint = match option {
+                "-o" => "; --format json writes to standard output",
+                _ => "",
+            };
+            return Err(format!("{option} takes the name of a file, not -{hint}"));
         }
-        let path = real(path);
+        let path = real(&path);
+        if path.exists() && !path.is_file() {
+            // Such as /dev/null, into which everything goes.
+            continue;
+        }
         if inputs.contains(&path) {
             return Err(format!(
                 "{option} would write over {}, which is read",

@@ -103,13 +103,26 @@ fn a_wrong_command_line_is_one_line_that_says_why() {
         ("-d 1.5s http://a/", "1500ms"),
         ("-o - http://a/", "--format json writes to standard output"),
         (
+            "-o x --html ./x http://a/",
+            "--html and -o name the same file",
+        ),
+        (
+            "--urls load.txt -o load.txt http://a/",
+            "-o would write over",
+        ),
+        (
+            "--raw a.txt:3 --html ./a.txt http://a/",
+            "--html would write over",
+        ),
+        (
+            "report --html r-timeline.svg --svg r.svg a.json",
+            "--html and --svg name",
+        ),
+        (
             "-o /tmp/x --html /tmp/../tmp/x http://a/",
             "name the same file",
         ),
-        (
-            "report --html a.json a.json",
-            "--html would write over a.json, which is read",
-        ),
+        ("report --html a.json a.json", "--html would write over "),
         (
             "report --html b --csv b a.json",
             "--csv and --html name the same file",
