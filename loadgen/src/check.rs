@@ -3,6 +3,7 @@
 //! What must hold: a content is compared while it comes, whatever its pieces, and never kept.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::codec::Answer;
@@ -69,8 +70,9 @@ impl Check {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     len: u64,
-    /// Where the first piece begins to differ from what is expected.
-    first_difference: Option<u64>,
+    /// Behind which byte it differs from what is expected first, up to 4 GiB: each connection has
+    /// one of these.
+    first_difference: Option<NonZeroU32>,
     /// Nobody looks at it.
     skipped: bool,
 }
@@ -137,8 +139,9 @@ impl Seen {
             .or(check.len);
         let came = self.len;
         match (self.first_difference, len) {
-            (Some(at), Some(len)) => format!(
-                "an answer had another content: {came} bytes of {len}, other ones from byte {at} on"
+            (Some(behind), Some(len)) => format!(
+                "an answer had another content: {came} bytes of {len}, other ones from byte {} on",
+                behind.get() - 1
             ),
             (None, Some(len)) => format!("an answer had {came} bytes of content instead of {len}"),
             (_, None) => "an answer had another content".into(),
@@ -166,7 +169,9 @@ impl Seen {
             let expected = &body[start..];
             if self.first_difference.is_none() && !expected.starts_with(piece) {
                 let same = expected.iter().zip(piece).take_while(|(a, b)| a == b);
-                self.first_difference = Some(self.len + same.count() as u64);
+                let behind = self.len + same.count() as u64 + 1;
+                let behind = u32::try_from(behind).unwrap_or(u32::MAX);
+                self.first_difference = NonZeroU32::new(behind);
             }
         }
         self.len += piece.len() as u64;
@@ -233,6 +238,11 @@ mod tests {
             check.judge(answer(500), seen(&["x"], &check)),
             Outcome::BadStatus
         );
+    }
+
+    #[test]
+    fn what_each_connection_has_of_it_is_small() {
+        assert!(size_of::<Seen>() <= 16);
     }
 
     #[test]
