@@ -81,8 +81,12 @@ fn run_once(
     let offered = crate::result::offered_rate(&plan);
     let conditions = output.conditions.iter();
     let thresholds: Vec<_> = conditions.map(|one| one.judge(&trial, offered)).collect();
-    let exit = judge(&trial, &thresholds, output.allow_invalid);
     let nothing_measured = trial.measured.ledger.sent == 0;
+    let exit = match judge(&trial, &thresholds, output.allow_invalid) {
+        interrupted @ Exit::Interrupted { .. } => interrupted,
+        _ if nothing_measured => Exit::Failed,
+        judged => judged,
+    };
     if let Exit::Interrupted { .. } = exit
         && nothing_measured
     {
@@ -98,7 +102,7 @@ fn run_once(
     }
     if nothing_measured {
         let line = why_nothing_was_sent(&plan, &trial.tally);
-        return Err(Failure::new(Exit::Failed, line));
+        return Err(Failure::new(exit, line));
     }
     Ok((exit, asked))
 }

@@ -219,3 +219,17 @@ fn who_stops_reading_the_report_is_not_told_anything() {
     assert_eq!(ended.status.code(), Some(3), "as it was judged");
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
+
+#[test]
+fn the_result_has_the_exit_code_of_the_run_that_sent_nothing() {
+    let slow = Sink::start(&["--service", "50ms"]);
+    let args = ["-R", "2000", "-c", "1", "-d", "100ms", "--warmup", "300ms"];
+    let rest = ["--drain", "100ms", "--format", "json", &slow.url];
+    let ended = loadgen(&[&args[..], &rest].concat());
+    let result: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(
+        result["counts"]["sent"], 0,
+        "the warm-up's are still in line"
+    );
+    assert_eq!((ended.code, &result["exit_code"]), (1, &Value::from(1)));
+}
