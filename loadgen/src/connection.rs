@@ -433,6 +433,7 @@ impl Connection {
         let seen = std::mem::replace(&mut self.seen, stint.unseen());
         let outcome = stint.plan.check.judge(answer, seen);
         tally.note_answers(oldest, status, outcome, now, 1);
+        tally.in_time += u64::from(stint.is_time(now));
         match outcome {
             Outcome::Ok => {}
             Outcome::BadBody => tally.note_fault(|| seen.describe(&stint.plan.check)),

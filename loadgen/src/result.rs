@@ -14,7 +14,7 @@ use crate::record::{
     Counts, Distribution, Judged, Label, Model, Part, Phases, Rate, Record, SCHEMA, Target,
     Threshold, Times, Timeseries, Tool,
 };
-use crate::trial::{Trial, per_second};
+use crate::trial::Trial;
 use crate::url::Url;
 
 /// Everything about a run of `plan` that `load` asked for.
@@ -178,6 +178,8 @@ fn judged(trial: &Trial) -> Judged {
 
 fn rate(plan: &Plan, trial: &Trial) -> Rate {
     let ledger = &trial.measured.ledger;
+    let ok = approximate(ledger.count(crate::ledger::Outcome::Ok));
+    let share_ok = ok / approximate(ledger.answered().max(1));
     let counts: Vec<f64> = trial.rows.iter().map(|row| approximate(row.ok)).collect();
     // The first and the last row are mostly not whole.
     let whole = counts
@@ -193,7 +195,7 @@ fn rate(plan: &Plan, trial: &Trial) -> Rate {
     Rate {
         offered: offered_rate(plan),
         achieved: trial.rate(),
-        ok: per_second(ledger.count(crate::ledger::Outcome::Ok), trial.span),
+        ok: trial.rate() * share_ok,
         interval_stdev: variance.sqrt() / plan.interval.as_secs_f64(),
     }
 }

@@ -253,6 +253,7 @@ mod tests {
         let evidence = Evidence::default();
         let mut trial = Trial {
             span: Duration::from_secs(1),
+            rate: 0.0,
             measured: tally.measured(),
             tally,
             rows: Vec::new(),

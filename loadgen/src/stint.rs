@@ -57,6 +57,8 @@ pub(crate) struct Stint {
     stamp: OnceCell<Stamp>,
     /// When the warm-up ends.
     warm: Cell<Moment>,
+    /// When the time that counts ends, if that is known.
+    until: Cell<Moment>,
     /// When each phase but the last ends.
     ends: Vec<Moment>,
     /// Connections with room and nothing to send, oldest first.
@@ -148,6 +150,7 @@ impl Stint {
             stamp: OnceCell::new(),
             ends: phase_ends(&plan, warm),
             warm: Cell::new(warm),
+            until: Cell::new(until),
             lanes,
             connector,
             backlogs: (0..backlog_count).map(|_| RefCell::default()).collect(),
@@ -283,8 +286,9 @@ impl Stint {
         popped
     }
 
-    /// Sends nothing that is due at `moment` or later.
+    /// Sends nothing that is due at `moment` or later; the time that counts ends then.
     pub(crate) fn end(&self, moment: Moment) {
+        self.until.set(moment);
         self.supply.borrow_mut().end(moment);
     }
 
@@ -377,6 +381,12 @@ impl Stint {
         if let Limit::Time(time) = self.plan.limit {
             self.end(moment.plus(time));
         }
+    }
+
+    /// Whether `moment` lies in the time that counts.
+    #[inline]
+    pub(crate) fn is_time(&self, moment: Moment) -> bool {
+        self.warm.get() <= moment && moment < self.until.get()
     }
 
     /// When the warm-up ends, as far as that is known.

@@ -71,7 +71,9 @@ pub(crate) struct Tally {
     /// When the last one was due, and when the last was sent.
     pub(crate) last_due: Option<Moment>,
     pub(crate) last_sent: Option<Moment>,
-    /// How many whole answers have come since then.
+    /// How many whole answers came in the time that counts, to whichever requests.
+    pub(crate) in_time: u64,
+    /// How many whole answers have come since the last was sent.
     pub(crate) late: u64,
     /// When a signal ended it before its time.
     pub(crate) cut: Option<Moment>,
@@ -107,6 +109,7 @@ impl Tally {
             first_sent: None,
             last_due: None,
             last_sent: None,
+            in_time: 0,
             late: 0,
             cut: None,
             last_answer: None,
@@ -246,6 +249,7 @@ impl Tally {
         self.first_sent = self.first_sent.into_iter().chain(other.first_sent).min();
         self.last_due = self.last_due.max(other.last_due);
         self.last_sent = self.last_sent.max(other.last_sent);
+        self.in_time += other.in_time;
         self.late += other.late;
         self.cut = self.cut.max(other.cut);
         self.last_answer = self.last_answer.max(other.last_answer);

@@ -41,6 +41,8 @@ pub(crate) struct Trial {
     pub(crate) measured: Accounts,
     /// The time that rates are told for, see [`span`].
     pub(crate) span: Duration,
+    /// Whole answers per second, see [`rate`].
+    pub(crate) rate: f64,
     /// The timeline.
     pub(crate) rows: Vec<Row>,
     /// When it was started.
@@ -94,9 +96,9 @@ pub(crate) fn run(
     let server = before.zip(after).zip(server_pid);
     let server = server.map(|((before, after), pid)| after.since(before, time, answered, pid));
     let span = span(plan, &tally, &measured);
-    let rate = per_second(measured.ledger.answered(), span);
+    let rate = rate(plan, &tally, &measured, span);
     let evidence = Evidence {
-        achieved: achieved(plan, &tally, rate, span),
+        achieved: achieved(plan, &tally, &measured, rate, span),
         headroom: headroom(plan, &tally, rate),
         steady: steady(plan, &tally, timeline.rows()),
         overlap: machine::overlap(&plan.placement, server_pid),
@@ -105,6 +107,7 @@ pub(crate) fn run(
     check_balance(plan.limit, &tally)?;
     Ok(Trial {
         span,
+        rate,
         verdict: Verdict::of(&evidence),
         measured,
         rows: timeline.rows().to_vec(),
@@ -119,7 +122,7 @@ pub(crate) fn run(
 impl Trial {
     /// Whole answers per second.
     pub(crate) fn rate(&self) -> f64 {
-        per_second(self.measured.ledger.answered(), self.span)
+        self.rate
     }
 }
 
@@ -147,6 +150,28 @@ fn span(plan: &Plan, tally: &Tally, measured: &Accounts) -> Duration {
     }
     let answered = tally.since_warm(tally.last_answer);
     span.max(answered.saturating_sub(measured.service.min()))
+}
+
+/// Whole answers per second: to the requests that count in their time, or, where those of the
+/// warm-up were still in line before them, to all in that time.
+fn rate(plan: &Plan, tally: &Tally, measured: &Accounts, span: Duration) -> f64 {
+    let own = per_second(measured.ledger.answered(), span);
+    let time = match (tally.cut, plan.limit) {
+        (Some(cut), _) => tally.since_warm(Some(cut)),
+        (None, Limit::Time(time)) => time,
+        (None, Limit::Requests(_)) => return own,
+    };
+    let all = per_second(tally.in_time, time);
+    own.max(match plan.pace {
+        // What was left over from a warm-up is not offered.
+        Pace::Open(_) => all.min(per_second(due(tally, measured), time)),
+        Pace::Closed { .. } => all,
+    })
+}
+
+/// How many requests that count were due.
+fn due(tally: &Tally, measured: &Accounts) -> u64 {
+    measured.ledger.sent + tally.unsent.sum()
 }
 
 /// How long the requests of an open loop were due for.
@@ -222,12 +247,18 @@ fn headroom(plan: &Plan, tally: &Tally, rate: f64) -> Option<f64> {
 
 /// The rate by the one that was offered: by the requests that were due, since random moments are
 /// never as many as their mean says.
-fn achieved(plan: &Plan, tally: &Tally, rate: f64, span: Duration) -> Option<f64> {
+fn achieved(
+    plan: &Plan,
+    tally: &Tally,
+    measured: &Accounts,
+    rate: f64,
+    span: Duration,
+) -> Option<f64> {
     let Pace::Open(open) = &plan.pace else {
         return None;
     };
-    let due = tally.measured().ledger.sent + tally.unsent.sum();
-    let offered = per_second(due.max(1), schedule(plan.limit, open, tally).min(span));
+    let due = due(tally, measured).max(1);
+    let offered = per_second(due, schedule(plan.limit, open, tally).min(span));
     (offered > 0.0).then(|| rate / offered)
 }
 

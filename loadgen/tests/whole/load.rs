@@ -233,3 +233,22 @@ fn the_result_has_the_exit_code_of_the_run_that_sent_nothing() {
     );
     assert_eq!((ended.code, &result["exit_code"]), (1, &Value::from(1)));
 }
+
+#[test]
+fn what_the_warm_up_has_left_in_line_is_the_servers_work_too() {
+    let slow = Sink::start(&["--service", "5ms"]);
+    let rate = |args: &[&str]| {
+        let args = [args, &["-c", "20", "-d", "1s", "--warmup", "500ms"]].concat();
+        json(&args, &slow.url)["rate"]["achieved"].as_f64().unwrap()
+    };
+    // Twenty answers in a row take 100 ms: those to the first ones are the warm-up's.
+    let (closed, open) = (rate(&[]), rate(&["-R", "800"]));
+    assert!(
+        closed <= 205.0 && open <= 205.0,
+        "200 per second: {closed}, {open}"
+    );
+    assert!(
+        closed >= 120.0 && open >= 120.0,
+        "200 per second: {closed}, {open}"
+    );
+}
