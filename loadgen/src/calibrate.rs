@@ -46,7 +46,7 @@ pub(crate) fn run(calibrate: &Calibrate, out: &mut dyn Write) -> Result<Exit, Fa
         if let Some(signal) = trial.signal {
             return Err(Failure::new(Exit::Interrupted { signal }, "interrupted"));
         }
-        let rate = trial.rate();
+        let rate = trial.rate;
         found.extend(trial::shape(&plan, &trial.tally).map(|shape| (shape, rate)));
         let rate = grouped(rounded(rate));
         let busy = trial

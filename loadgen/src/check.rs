@@ -40,6 +40,11 @@ impl Check {
         self.body.is_some() || self.len.is_some()
     }
 
+    fn expected_len(&self) -> Option<u64> {
+        let body = self.body.as_ref();
+        body.map(|body| body.len() as u64).or(self.len)
+    }
+
     /// What an answer with this status and content comes to.
     #[inline]
     pub(crate) fn judge(&self, answer: Answer, seen: Seen) -> Outcome {
@@ -49,11 +54,7 @@ impl Check {
             [only] => status == *only,
             several => several.contains(&status),
         };
-        let len = self
-            .body
-            .as_ref()
-            .map(|body| body.len() as u64)
-            .or(self.len);
+        let len = self.expected_len();
         match good {
             false => Outcome::BadStatus,
             true if !answer.as_expected => Outcome::BadHeader,
@@ -132,11 +133,7 @@ impl Seen {
     /// How the content was another than `check` wants.
     #[cold]
     pub(crate) fn describe(self, check: &Check) -> String {
-        let len = check
-            .body
-            .as_ref()
-            .map(|body| body.len() as u64)
-            .or(check.len);
+        let len = check.expected_len();
         let came = self.len;
         match (self.first_difference, len) {
             (Some(behind), Some(len)) => format!(

@@ -321,7 +321,13 @@ pub(crate) struct Run {
 
 impl Run {
     fn check(&self) -> Result<(), String> {
-        if self.repeat > 1 && self.output.paths().any(|path| !output::is_numbered(path)) {
+        if self.repeat > 1
+            && self
+                .output
+                .named()
+                .iter()
+                .any(|(_, path)| !output::is_numbered(path))
+        {
             return Err("--repeat writes files of each run: put {run} into their names".into());
         }
         self.output.check(&self.load.what.files())?;

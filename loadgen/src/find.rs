@@ -73,7 +73,7 @@ fn ceiling(find: &Find) -> Result<u64, Failure> {
     (load.rate, load.stages) = (None, None);
     let plan = run::prepare(&load, &find.url)?;
     let trial = trial(&plan)?;
-    let rate = rounded(trial.rate());
+    let rate = rounded(trial.rate);
     if rate == 0 {
         let line = "the server answered nothing in a closed loop";
         return Err(Failure::new(Exit::Failed, line));
@@ -117,7 +117,7 @@ fn step(find: &Find, rate: u64, out: &mut dyn Write) -> Result<bool, Failure> {
         out,
         "{:>12}{:>12}{:>10}{:>10}{:>10}{lag:>10}   {said}",
         grouped(rate),
-        grouped(rounded(trial.rate())),
+        grouped(rounded(trial.rate)),
         at(0),
         at(2),
         at(3)

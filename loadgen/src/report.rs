@@ -245,7 +245,7 @@ fn write_row(out: &mut dyn Write, name: &str, latency: &Latency) -> io::Result<(
 }
 
 fn write_rate(out: &mut dyn Write, plan: &Plan, trial: &Trial) -> io::Result<()> {
-    let rate = number::rate(trial.rate());
+    let rate = number::rate(trial.rate);
     match &plan.pace {
         Pace::Open(open) => {
             let offered = number::rate(open.profile.mean_rate());

@@ -194,8 +194,8 @@ fn rate(plan: &Plan, trial: &Trial) -> Rate {
         / count;
     Rate {
         offered: offered_rate(plan),
-        achieved: trial.rate(),
-        ok: trial.rate() * share_ok,
+        achieved: trial.rate,
+        ok: trial.rate * share_ok,
         interval_stdev: variance.sqrt() / plan.interval.as_secs_f64(),
     }
 }

@@ -118,7 +118,7 @@ impl Quantity {
             Quantity::Lag(percentile) => at(lag, percentile),
             Quantity::Mean => some.then(|| response.mean_nanos()),
             Quantity::Max => some.then(|| nanos(response.max())),
-            Quantity::Rate => Some(trial.rate()),
+            Quantity::Rate => Some(trial.rate),
             Quantity::Errors => {
                 let never_sent = trial.tally.unsent.sum();
                 Some(approximate(trial.measured.ledger.errors() + never_sent))

@@ -119,13 +119,6 @@ pub(crate) fn run(
     })
 }
 
-impl Trial {
-    /// Whole answers per second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.rate
-    }
-}
-
 fn per_second(count: u64, span: Duration) -> f64 {
     let seconds = span.as_secs_f64();
     if seconds > 0.0 {

@@ -268,14 +268,21 @@ impl Machine {
     }
 }
 
+/// Splits `FILE[:WEIGHT]`.
+fn split_weight(raw: &str) -> (&str, u64) {
+    let weighed = raw.rsplit_once(':');
+    let parsed = weighed.and_then(|(path, weight)| Some((path, number::parse(weight).ok()?)));
+    parsed.unwrap_or((raw, 1))
+}
+
 impl What {
     /// The files that requests are read from, but those of bodies, which have been read.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let named = [&self.urls, &self.csv].into_iter().flatten().cloned();
-        let raw = self.raw.iter().map(|raw| match raw.rsplit_once(':') {
-            Some((path, weight)) if number::parse(weight).is_ok() => PathBuf::from(path),
-            _ => PathBuf::from(raw),
-        });
+        let raw = self
+            .raw
+            .iter()
+            .map(|raw| PathBuf::from(split_weight(raw).0));
         named.chain(raw).collect()
     }
 }
@@ -421,12 +428,7 @@ impl What {
                 .map_err(|error| format!("{}: {error}", path.display()))?;
         }
         for raw in &self.raw {
-            let (path, weight) = match raw.rsplit_once(':') {
-                Some((path, weight)) if number::parse(weight).is_ok() => {
-                    (path, number::parse(weight)?)
-                }
-                _ => (raw.as_str(), 1),
-            };
+            let (path, weight) = split_weight(raw);
             let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
             if bytes.is_empty() {
                 return Err(format!("{path}: there is nothing in it"));

@@ -82,7 +82,7 @@ impl Output {
     }
 
     /// The files that are written, by their options.
-    fn named(&self) -> Vec<(&'static str, &Path)> {
+    pub(super) fn named(&self) -> Vec<(&'static str, &Path)> {
         let all = [
             ("-o", self.result.as_deref()),
             ("--html", self.html.as_deref()),
@@ -93,12 +93,6 @@ impl Output {
         given
             .filter_map(|(option, path)| Some((option, path?)))
             .collect()
-    }
-
-    /// The files that are written.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        let all = [&self.result, &self.html, &self.timeseries, &self.hdr];
-        all.into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// The same for run `number`, which takes the place of `{run}` in the names of files.

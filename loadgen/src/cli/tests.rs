@@ -299,7 +299,11 @@ fn files_of_several_runs_have_names_of_their_own() {
     read("--repeat 2 -o a{run}.json --html b.html http://a/").unwrap_err();
     let several = run("--repeat 2 --cooldown 0 -o a{run}.json --timeseries {run}/t http://a/");
     let second = several.output.of_run(2);
-    let paths: Vec<_> = second.paths().map(|path| path.to_str().unwrap()).collect();
+    let paths: Vec<_> = second
+        .named()
+        .iter()
+        .map(|(_, path)| path.to_str().unwrap())
+        .collect();
     assert_eq!(paths, ["a2.json", "2/t"]);
     assert_eq!((several.repeat, several.cooldown), (2, Duration::ZERO));
 }
