@@ -41,14 +41,13 @@ const LAYERS: [(&str, u8); 17] = [
 ];
 
 /// Where `unsafe` may stand, and why there.
-const UNSAFE_PLACES: [&str; 11] = [
+const UNSAFE_PLACES: [&str; 10] = [
     "framework/src/sys/",
     "framework/src/mem/buf.rs",
     "framework/src/mem/pool.rs",
     "framework/src/mem/prefetch.rs",
     "framework/src/runtime/uring.rs",
     "framework/src/runtime/op.rs",
-    "framework/src/runtime/pinned.rs",
     // An allocator that counts is unsafe to write.
     "framework/tests/allocations.rs",
     "app-1mrc/tests/allocations.rs",

@@ -9,9 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::Pin;
 use std::ptr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
@@ -25,11 +23,12 @@ use super::lent::{Alarm, Lent};
 use super::preempt::{Slice, need_preempt};
 use super::pulse::Pulse;
 use super::shard::Outside;
-use super::slot::{Due, SlotId, Slots};
-use super::task::{Task, Work, drop_quietly};
+use super::slot::{SlotId, Slots};
+use super::task::{Task, drop_quietly};
 use super::wakee::Wakee;
 use super::woken::Woken;
-use crate::sys::lend::lend;
+use crate::sys::lend::{lend, token};
+use crate::sys::thin::Back;
 
 /// How many tasks run in a turn before the driver gets its own: so a chain of tasks that wake each
 /// other cannot starve the sockets.
@@ -46,13 +45,12 @@ pub(crate) enum Want {
 /// What other threads want of one shard, until it takes it up.
 pub(crate) type WakeQueue = Woken<Want>;
 
-/// The task that is polled, and the waker that it is polled with: as `will_wake` compares it, for
-/// the time that this waker is lent.
+/// The task that is polled with a waker that lasts, and this as `will_wake` compares it.
 #[derive(Clone, Copy)]
 struct Running {
     number: u32,
     data: *const (),
-    table: *const RawWakerVTable,
+    table: &'static RawWakerVTable,
 }
 
 impl Running {
@@ -74,8 +72,6 @@ impl Running {
 /// The ready tasks and the register of all tasks of one shard.
 pub(crate) struct Executor {
     home: Home,
-    /// The numbers of their places, by group.
-    ready: [RefCell<VecDeque<u32>>; GROUPS_MAX],
     groups: RefCell<Groups>,
     group_count: Cell<usize>,
     /// The group of the task that runs.
@@ -94,16 +90,13 @@ pub(crate) struct Executor {
 impl Executor {
     /// Makes an executor without tasks, whose tasks run for `quota` in a turn.
     pub(crate) fn new(quota: Duration, outside: Arc<Outside>) -> Executor {
-        let ready: [RefCell<_>; GROUPS_MAX] = Default::default();
-        ready[Index::MAIN.place()].replace(VecDeque::with_capacity(TASKS_PER_TURN));
         Executor {
             home: Home::new(outside),
-            ready,
             groups: RefCell::new(Groups::new()),
             group_count: Cell::new(1),
             current: Cell::new(Index::MAIN),
             slice: Slice::new(quota),
-            slots: RefCell::default(),
+            slots: RefCell::new(Slots::new()),
             counts: Default::default(),
             spawned: Cell::new(0),
             polls: Cell::new(0),
@@ -135,14 +128,18 @@ impl Executor {
         Task::new(future, |work| self.start(group, work))
     }
 
-    fn start(&self, group: Index, work: Pin<Rc<dyn Work>>) -> SlotId {
+    fn start(&self, group: Index, work: Back) -> SlotId {
         let count = &self.counts[group.place()];
         count.set(count.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
         let number = self.slots.borrow_mut().insert(group, work);
-        self.ready[group.place()].borrow_mut().push_back(number);
-        let home = self.home.id();
-        SlotId { home, number }
+        self.slot(number)
+    }
+
+    /// Names a place here.
+    #[inline]
+    fn slot(&self, number: u32) -> SlotId {
+        SlotId::new(self.home.id(), number)
     }
 
     /// Runs ready tasks until none is left or the turn's share is used up: first those that this
@@ -154,6 +151,12 @@ impl Executor {
         if self.group_count.get() > 1 {
             return self.run_groups(clock, pulse);
         }
+        self.run_main();
+    }
+
+    /// Runs tasks of the main group as if it were alone.
+    #[inline(never)]
+    fn run_main(&self) {
         for _ in 0..TASKS_PER_TURN {
             if !self.run_one(Index::MAIN) {
                 return;
@@ -162,52 +165,74 @@ impl Executor {
     }
 
     /// Runs a task of this group, if one is ready.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "it has two callers, and is a fifth of a poll that does little"
+    )]
+    #[inline(always)]
     fn run_one(&self, group: Index) -> bool {
-        let Some(number) = self.ready[group.place()].borrow_mut().pop_front() else {
+        let due = self.slots.borrow_mut().next_due(group);
+        let Some(due) = due else {
             return false;
         };
-        let due = self.slots.borrow_mut().take_due(number);
-        if let Some(due) = due {
-            self.polls.set(self.polls.get() + 1);
-            self.run_task(number, due);
+        self.polls.set(self.polls.get() + 1);
+        let (number, mut work) = (due.number, due.work);
+        let polled = match due.alarm {
+            None => self.poll_lending(number, &mut work),
+            Some(alarm) => self.poll_with(number, alarm, &mut work),
+        };
+        if polled.is_pending() {
+            self.slots.borrow_mut().put_back(number, work);
+            return true;
+        }
+        let group = self.slots.borrow_mut().free(number);
+        self.count_end(group);
+        if work.is_shared() {
+            // What it has brought is its handle's.
+            drop(work);
+        } else {
+            Self::drop_ended(work);
         }
         true
     }
 
-    #[inline]
-    fn run_task(&self, number: u32, mut due: Due) {
-        let work = due.work.as_ref();
-        let poll = |waker: &Waker| {
-            self.running.set(Some(Running::new(number, waker)));
+    /// Polls a task with a waker that costs nothing unless somebody keeps it.
+    #[expect(
+        clippy::inline_always,
+        reason = "as `run_one`, whose usual way this is"
+    )]
+    #[inline(always)]
+    fn poll_lending(&self, number: u32, work: &mut Back) -> Poll<()> {
+        let mut lent = Lent::new(self.home.outside());
+        let token = self.slot(number).token();
+        let polled = lend(token, &lent, |waker| {
             work.poll(&mut Context::from_waker(waker))
-        };
-        let polled = if let Some(alarm) = &due.alarm {
-            poll(&waker_ref(alarm))
-        } else {
-            let lent = Lent::new(number, self.home.outside());
-            let polled = lend(&lent, poll);
-            due.alarm = lent.into_alarm();
-            polled
-        };
-        self.running.set(None);
-        if due.alarm.is_some() || polled.is_ready() {
-            self.after_poll(number, due, polled);
+        });
+        if let Some(alarm) = lent.take_alarm() {
+            self.keep(number, alarm);
         }
+        polled
     }
 
-    /// What is to do after a poll, unless the task only waits.
-    fn after_poll(&self, number: u32, due: Due, polled: Poll<()>) {
-        let mut slots = self.slots.borrow_mut();
-        if let Some(alarm) = due.alarm {
-            slots.keep(number, alarm);
-        }
-        if polled.is_ready() {
-            let ended = slots.remove(number);
-            drop(slots);
-            self.count_end(due.group);
-            drop_quietly((ended, due.work));
-        }
+    /// Polls a task with the waker that its place has.
+    #[inline(never)]
+    fn poll_with(&self, number: u32, alarm: Arc<Alarm>, work: &mut Back) -> Poll<()> {
+        let waker = waker_ref(&alarm);
+        self.running.set(Some(Running::new(number, &waker)));
+        let polled = work.poll(&mut Context::from_waker(&waker));
+        self.running.set(None);
+        self.keep(number, alarm);
+        polled
+    }
+
+    #[inline(never)]
+    fn keep(&self, number: u32, alarm: Arc<Alarm>) {
+        self.slots.borrow_mut().keep(number, alarm);
+    }
+
+    #[inline(never)]
+    fn drop_ended(work: Back) {
+        drop_quietly(work);
     }
 
     fn count_end(&self, group: Index) {
@@ -248,24 +273,30 @@ impl Executor {
     }
 
     fn next_group(&self) -> Option<Index> {
-        let is_ready = |group: Index| !self.ready[group.place()].borrow().is_empty();
+        let slots = self.slots.borrow();
+        let is_ready = |group| slots.is_due(group);
         self.groups.borrow_mut().choose(is_ready)
     }
 
     /// Whether a group beside the main one has the shard for itself: then its slice ends as soon as
     /// something comes, for it has no claim to that time, and what comes may be for those who have.
     fn is_spare(&self, group: Index) -> bool {
-        let mut all = self.ready.iter().enumerate();
-        group != Index::MAIN
-            && all.all(|(place, ready)| place == group.place() || ready.borrow().is_empty())
+        let groups = self.group_count.get();
+        group != Index::MAIN && !self.slots.borrow().is_any_due(groups, Some(group))
     }
 
     /// Runs tasks of one group until its slice is over. Tells whether that was given up.
     fn run_slice(&self, group: Index, polls_end: u64) -> bool {
         self.current.set(group);
-        while self.run_one(group) && self.polls.get() < polls_end && !need_preempt() {}
+        while self.run_one_of(group) && self.polls.get() < polls_end && !need_preempt() {}
         self.current.set(Index::MAIN);
         self.slice.end()
+    }
+
+    /// Out of line, where there are groups to choose from.
+    #[inline(never)]
+    fn run_one_of(&self, group: Index) -> bool {
+        self.run_one(group)
     }
 
     /// The slice that runs.
@@ -306,7 +337,7 @@ impl Executor {
             stats.polls = self.polls.get() - groups.polls_beside_main();
         }
         stats.tasks = self.counts[group.place()].get();
-        stats.ready = self.ready[group.place()].borrow().len();
+        stats.ready = self.slots.borrow().due_count(group);
         stats
     }
 
@@ -318,9 +349,12 @@ impl Executor {
     /// The place of the task that runs, if this is its waker.
     #[inline]
     pub(super) fn running(&self, waker: &Waker) -> Option<SlotId> {
+        if let Some(token) = token(waker) {
+            let slot = SlotId::from_token(token);
+            return slot.is_of(self.home.id()).then_some(slot);
+        }
         let running = self.running.get()?;
-        let (number, home) = (running.number, self.home.id());
-        running.has(waker).then_some(SlotId { home, number })
+        running.has(waker).then(|| self.slot(running.number))
     }
 
     #[inline]
@@ -336,9 +370,8 @@ impl Executor {
     /// Whether a task is ready, now or in the next turn.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        let count = self.group_count.get();
-        let mut ready = self.ready[..count].iter();
-        ready.any(|ready| !ready.borrow().is_empty()) || !self.yielded.borrow().is_empty()
+        let groups = self.group_count.get();
+        self.slots.borrow().is_any_due(groups, None) || !self.yielded.borrow().is_empty()
     }
 
     /// How many tasks have not ended.
@@ -364,29 +397,25 @@ impl Executor {
             is_clear = self.yielded.take().is_empty();
             // One by one: what is dropped may start tasks of its own.
             let mut next = 0;
-            while let Some((number, due)) = self.remove_next(next) {
+            while let Some((number, group, mut work)) = self.remove_next(next) {
                 is_clear = false;
-                due.work.as_ref().cancel();
-                self.count_end(due.group);
-                drop_quietly(due.work);
+                work.cancel();
+                self.count_end(group);
+                drop_quietly(work);
                 next = number + 1;
             }
         }
-        self.ready
-            .iter()
-            .for_each(|ready| ready.borrow_mut().clear());
+        self.slots.borrow_mut().clear_queues();
     }
 
-    fn remove_next(&self, number: u32) -> Option<(u32, Due)> {
+    fn remove_next(&self, number: u32) -> Option<(u32, Index, Back)> {
         self.slots.borrow_mut().remove_next(number)
     }
 
     /// Makes the task in this place ready, if there is one.
     #[inline]
     pub(super) fn wake(&self, number: u32) {
-        if let Some(group) = self.slots.borrow_mut().enqueue(number) {
-            self.ready[group.place()].borrow_mut().push_back(number);
-        }
+        self.slots.borrow_mut().wake(number);
     }
 
     /// Takes in what other threads want.

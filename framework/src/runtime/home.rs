@@ -5,6 +5,7 @@
 //! tasks. What must hold: a name is never given twice, and a shard that has gone is not found.
 
 use std::cell::RefCell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +13,14 @@ use super::shard::Outside;
 
 /// Names a shard among all that this process has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HomeId(u32);
+pub(super) struct HomeId(NonZeroU32);
+
+impl HomeId {
+    #[inline]
+    pub(super) fn bits(self) -> NonZeroU32 {
+        self.0
+    }
+}
 
 thread_local! {
     static HERE: RefCell<Vec<(HomeId, Arc<Outside>)>> = const { RefCell::new(Vec::new()) };
@@ -27,8 +35,9 @@ pub(super) struct Home {
 impl Home {
     /// Enters a shard of this thread.
     pub(super) fn new(outside: Arc<Outside>) -> Home {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = HomeId(NEXT.fetch_add(1, Ordering::Relaxed));
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let id = NonZeroU32::new(NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = HomeId(id.expect("fewer than 2^32 shards in the life of a process"));
         HERE.with_borrow_mut(|here| here.push((id, Arc::clone(&outside))));
         Home { id, outside }
     }
@@ -51,11 +60,11 @@ impl Drop for Home {
     }
 }
 
-/// The shard of this name, if it is on this thread and lives.
-pub(super) fn find(id: HomeId) -> Option<Arc<Outside>> {
+/// The shard whose name it is, if it is on this thread and lives.
+pub(super) fn find(is_it: impl Fn(HomeId) -> bool) -> Option<Arc<Outside>> {
     let find = |here: &RefCell<Vec<(HomeId, Arc<Outside>)>>| {
         let here = here.borrow();
-        let found = here.iter().find(|(known, _)| *known == id);
+        let found = here.iter().find(|(id, _)| is_it(*id));
         found.map(|(_, outside)| Arc::clone(outside))
     };
     HERE.try_with(find).ok()?
@@ -71,6 +80,7 @@ mod tests {
         let (first, second) = (Home::new(Arc::clone(&outside)), Home::new(outside));
         let (id, other) = (first.id(), second.id());
         assert_ne!(id, other);
+        let find = |id| find(|home| home == id);
         assert!(find(id).is_some_and(|found| Arc::ptr_eq(&found, first.outside())));
         std::thread::scope(|scope| {
             scope.spawn(|| assert!(find(id).is_none()));

@@ -4,6 +4,7 @@
 //! (`wakee`): they never need a waker that lasts. What must hold: an alarm stands in the shard's
 //! wake queue once at most, until the shard has taken it up; a place has one alarm that it keeps.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -12,21 +13,20 @@ use futures_util::task::{ArcWake, waker};
 use super::current;
 use super::executor::Want;
 use super::shard::Outside;
+use super::slot::SlotId;
 use super::woken::Raised;
 use crate::sys::lend::Lend;
 
-/// The waker of the task in a place, while that is polled.
+/// What lends a waker to the task in a place, while that is polled.
 pub(super) struct Lent<'a> {
-    number: u32,
     outside: &'a Arc<Outside>,
     alarm: OnceLock<Arc<Alarm>>,
 }
 
 impl<'a> Lent<'a> {
     #[inline]
-    pub(super) fn new(number: u32, outside: &'a Arc<Outside>) -> Lent<'a> {
+    pub(super) fn new(outside: &'a Arc<Outside>) -> Lent<'a> {
         Lent {
-            number,
             outside,
             alarm: OnceLock::new(),
         }
@@ -34,21 +34,23 @@ impl<'a> Lent<'a> {
 
     /// What it has become, if somebody has asked for a waker that lasts.
     #[inline]
-    pub(super) fn into_alarm(self) -> Option<Arc<Alarm>> {
-        self.alarm.into_inner()
+    pub(super) fn take_alarm(&mut self) -> Option<Arc<Alarm>> {
+        self.alarm.take()
     }
 }
 
+/// The token names the place.
 impl Lend for Lent<'_> {
     #[cold]
-    fn to_waker(&self) -> Waker {
-        let make = || Arc::new(Alarm::new(self.number, Arc::clone(self.outside)));
+    fn to_waker(&self, token: NonZeroU64) -> Waker {
+        let number = SlotId::from_token(token).number();
+        let make = || Arc::new(Alarm::new(number, Arc::clone(self.outside)));
         waker(Arc::clone(self.alarm.get_or_init(make)))
     }
 
-    #[inline]
-    fn wake(&self) {
-        wake(self.number, self.outside, || self.to_waker().wake());
+    fn wake(&self, token: NonZeroU64) {
+        let number = SlotId::from_token(token).number();
+        wake(number, self.outside, || self.to_waker(token).wake());
     }
 }
 

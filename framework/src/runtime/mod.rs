@@ -31,7 +31,6 @@ mod lent;
 mod mesh;
 mod op;
 mod parked;
-mod pinned;
 mod placement;
 mod preempt;
 mod pulse;

@@ -4,119 +4,156 @@
 //! a task has brought is dropped with its handle.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 
 use super::current;
-use super::pinned::Pinned;
 use super::slot::SlotId;
 use super::wakee::Wakee;
+use crate::sys::thin::{Back, Front, Whole, thin};
 
-/// What a task has brought: its output, or what it has panicked with.
-type Ended<T> = Result<T, Box<dyn Any + Send>>;
+/// What it has panicked with.
+type Panic = Box<dyn Any + Send>;
 
-/// What a task has to do with its handle.
-enum Join<T> {
-    /// It runs, and somebody may wait for it.
-    Running(Option<Wakee>),
+/// What a task has brought: its output, or its panic.
+type Ended<T> = Result<T, Panic>;
+
+/// How far a task is.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Running,
     /// Nobody waits for it any more: it is to be dropped instead of polled.
     Cancelled,
-    Ended(Ended<T>),
-    /// It was dropped before its end, or what it brought was taken.
-    Gone,
+    /// It has ended, or was dropped before.
+    Ended,
 }
 
-/// A task as the executor knows it.
-pub(super) trait Work {
-    /// Polls it, and tells whether it has ended. Does not unwind.
-    fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()>;
-
-    /// Drops it, unless it has ended. Does not unwind.
-    fn cancel(self: Pin<&Self>);
+/// What else there is of a task at its stage.
+#[derive(Default)]
+enum Aside {
+    #[default]
+    Nothing,
+    /// Who waits for its end.
+    Waiter(Wakee),
+    /// What it has ended with.
+    Panic(Panic),
 }
 
-/// A task as its handle knows it.
-trait Joined<T> {
-    fn join(&self) -> &RefCell<Join<T>>;
+/// What a task has in common with its handle.
+pub(super) struct Joint<T> {
+    stage: Cell<Stage>,
+    /// What it has brought, until that is taken.
+    output: Cell<Option<T>>,
+    aside: Cell<Aside>,
+    /// Where it runs; `None` when it is not to be cancelled.
+    slot: Cell<Option<SlotId>>,
+}
+
+impl<T> Joint<T> {
+    /// It has ended: wakes who waits for that.
+    #[inline]
+    fn end(&self, aside: Aside) {
+        self.stage.set(Stage::Ended);
+        if let Aside::Waiter(waiter) = self.aside.replace(aside) {
+            waiter.wake();
+        }
+    }
+
+    /// From now on `waker` is to be woken.
+    #[inline]
+    fn note(&self, waker: &Waker) {
+        let mut waiter = match self.aside.take() {
+            Aside::Waiter(waiter) => Some(waiter),
+            Aside::Nothing | Aside::Panic(_) => None,
+        };
+        let before = Wakee::note(&mut waiter, waker);
+        self.aside.set(waiter.map_or(Aside::Nothing, Aside::Waiter));
+        drop(before);
+    }
+
+    /// Goes on with the panic that it has ended with.
+    #[cold]
+    fn resume(&self) -> ! {
+        match self.aside.take() {
+            Aside::Panic(panic) => resume_unwind(panic),
+            _ => panic!("a task that is waited for has gone, or is waited for again"),
+        }
+    }
 }
 
 pin_project_lite::pin_project! {
-    /// What a task and its handle have in common: one allocation.
-    struct Body<F: Future> {
+    /// A future until it has ended or nobody wants it.
+    struct Body<F> {
         #[pin]
-        future: Pinned<F>,
-        join: RefCell<Join<F::Output>>,
+        future: Option<F>,
     }
 }
 
 impl<F: Future> Body<F> {
-    /// Drops the future, if that is there.
-    fn clear(self: Pin<&Self>) -> Result<(), Box<dyn Any + Send>> {
-        let future = self.project_ref().future;
-        catch_unwind(AssertUnwindSafe(|| future.clear()))
+    #[inline]
+    fn clear(self: Pin<&mut Self>) {
+        self.project().future.set(None);
     }
 
-    fn end(self: Pin<&Self>, join: Join<F::Output>) {
-        let before = self.join.replace(join);
-        if let Join::Running(Some(waiter)) = before {
-            waiter.wake();
+    /// Drops a future that has panicked. Its first panic is the one to tell of.
+    #[cold]
+    fn clear_behind(self: Pin<&mut Self>, first: Panic) -> Panic {
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.clear())) {
+            // It may not even be dropped safely.
+            std::mem::forget(second);
         }
+        first
     }
 }
 
-impl<F: Future> Work for Body<F> {
+impl<F: Future> Whole for Body<F> {
+    type Front = Joint<F::Output>;
+
     #[inline]
-    fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
-        if matches!(*self.join.borrow(), Join::Cancelled) {
-            self.cancel();
+    fn poll(
+        mut self: Pin<&mut Self>,
+        joint: &Joint<F::Output>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        if joint.stage.get() != Stage::Running {
+            self.cancel(joint);
             return Poll::Ready(());
         }
-        let future = self.project_ref().future;
-        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
-        let ended = match polled {
-            Ok(Some(Poll::Pending)) => return Poll::Pending,
-            Ok(Some(Poll::Ready(output))) => Ok(output),
-            Ok(None) => return Poll::Ready(()),
-            Err(panic) => Err(panic),
-        };
-        let ended = match (ended, self.clear()) {
-            (Ok(output), Err(panic)) => {
-                drop_quietly(output);
-                Err(panic)
+        let poll = || {
+            let mut this = self.as_mut();
+            let future = this.as_mut().project().future.as_pin_mut();
+            match future.expect("it runs").poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(output) => {
+                    joint.output.set(Some(output));
+                    this.clear();
+                    Poll::Ready(())
+                }
             }
-            // The first panic is the one to tell of. The second may not even be dropped safely.
-            (Err(panic), Err(second)) => {
-                std::mem::forget(second);
-                Err(panic)
-            }
-            (ended, Ok(())) => ended,
         };
-        self.end(Join::Ended(ended));
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => joint.end(Aside::Nothing),
+            Err(panic) => {
+                drop_quietly(joint.output.take());
+                joint.end(Aside::Panic(self.clear_behind(panic)));
+            }
+        }
         Poll::Ready(())
     }
 
-    fn cancel(self: Pin<&Self>) {
-        if matches!(*self.join.borrow(), Join::Running(_) | Join::Cancelled) {
-            let join = self
-                .clear()
-                .map_or_else(|panic| Join::Ended(Err(panic)), |()| Join::Gone);
-            self.end(join);
+    fn cancel(self: Pin<&mut Self>, joint: &Joint<F::Output>) {
+        if joint.stage.get() != Stage::Ended {
+            let cleared = catch_unwind(AssertUnwindSafe(|| self.clear()));
+            joint.end(cleared.map_or_else(Aside::Panic, |()| Aside::Nothing));
         }
-    }
-}
-
-impl<F: Future> Joined<F::Output> for Body<F> {
-    #[inline]
-    fn join(&self) -> &RefCell<Join<F::Output>> {
-        &self.join
     }
 }
 
@@ -134,47 +171,60 @@ pub(super) fn drop_quietly<T>(value: T) {
 /// [`detach`](Task::detach) to let it run on by itself.
 #[must_use = "dropping a task cancels it; call `.detach()` to let it run"]
 pub struct Task<T> {
-    body: Pin<Rc<dyn Joined<T>>>,
-    /// Where it runs; `None` when it is not to be cancelled.
-    slot: Option<SlotId>,
+    joint: Front<Joint<T>>,
 }
 
 impl<T> Task<T> {
     /// Makes a future into what the executor runs in the place that `place` finds for it, and its
     /// handle.
     #[inline]
-    pub(super) fn new<F>(future: F, place: impl FnOnce(Pin<Rc<dyn Work>>) -> SlotId) -> Task<T>
+    pub(super) fn new<F>(future: F, place: impl FnOnce(Back) -> SlotId) -> Task<T>
     where
         F: Future<Output = T> + 'static,
     {
-        let body = Rc::pin(Body {
-            future: Pinned::new(future),
-            join: RefCell::new(Join::Running(None)),
-        });
-        let slot = Some(place(Pin::clone(&body) as _));
-        Task { body, slot }
+        let joint = Joint {
+            stage: Cell::new(Stage::Running),
+            output: Cell::new(None),
+            aside: Cell::new(Aside::Nothing),
+            slot: Cell::new(None),
+        };
+        let (work, joint) = thin(
+            joint,
+            Body {
+                future: Some(future),
+            },
+        );
+        joint.slot.set(Some(place(work)));
+        Task { joint }
     }
 
     /// Lets the task run without its handle. A panic in it ends only the task; the process's panic
     /// hook has told of it.
-    pub fn detach(mut self) {
-        self.slot = None;
+    pub fn detach(self) {
+        self.keep();
+    }
+
+    /// From now on it goes on when this is dropped.
+    fn keep(&self) {
+        self.joint.slot.set(None);
     }
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        !matches!(*self.body.join().borrow(), Join::Running(_))
+        self.joint.stage.get() != Stage::Running
     }
 }
 
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        let Some(slot) = self.slot else { return };
         // Once the task has ended its place may be another's.
-        if !self.is_finished() {
+        if !self.is_finished()
+            && let Some(slot) = self.joint.slot.get()
+        {
+            self.joint.stage.set(Stage::Cancelled);
             // What waited for it may run code of the user's when it is dropped.
-            drop(self.body.join().replace(Join::Cancelled));
+            drop(self.joint.aside.take());
             slot.wake();
         }
     }
@@ -187,20 +237,14 @@ impl<T> Future for Task<T> {
     /// If the task has panicked: the panic goes on here. If the task was dropped with its shard.
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let mut join = self.body.join().borrow_mut();
-        if let Join::Running(waiter) = &mut *join {
-            let before = Wakee::note(waiter, context.waker());
-            drop(join);
-            drop(before);
+        let joint = &*self.joint;
+        if joint.stage.get() == Stage::Running {
+            joint.note(context.waker());
             return Poll::Pending;
         }
-        match std::mem::replace(&mut *join, Join::Gone) {
-            Join::Ended(Ok(output)) => Poll::Ready(output),
-            Join::Ended(Err(panic)) => {
-                drop(join);
-                resume_unwind(panic)
-            }
-            _ => panic!("a task that is waited for has gone, or is waited for again"),
+        match joint.output.take() {
+            Some(output) => Poll::Ready(output),
+            None => joint.resume(),
         }
     }
 }
@@ -219,8 +263,8 @@ pub(crate) struct Kept<T> {
 }
 
 impl<T> Kept<T> {
-    pub(crate) fn of(mut task: Task<T>) -> Kept<T> {
-        task.slot = None;
+    pub(crate) fn of(task: Task<T>) -> Kept<T> {
+        task.keep();
         Kept { task }
     }
 }
@@ -274,7 +318,8 @@ impl<T> Future for Crossing<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::rc::Rc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;

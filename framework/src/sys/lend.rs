@@ -1,4 +1,4 @@
-//! [`lend`]: a waker that costs nothing until somebody keeps it.
+//! [`lend`]: a waker that costs nothing until somebody keeps it; [`token`]: what it is known by.
 //!
 //! What must hold: the waker is a borrow of what lends it, which outlives every use; a clone is a
 //! waker of its own, which borrows nothing.
@@ -8,46 +8,66 @@
 )]
 
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 /// What can be lent as a waker. Any thread may wake or clone that.
 pub(crate) trait Lend: Sync {
     /// What it becomes for whoever clones it: a waker that lasts, and wakes the same.
-    fn to_waker(&self) -> Waker;
+    fn to_waker(&self, token: NonZeroU64) -> Waker;
 
     /// Wakes.
-    fn wake(&self);
+    fn wake(&self, token: NonZeroU64);
 }
+
+/// A waker to be lent, which carries a number of its lender's.
+struct Lending<'a> {
+    token: NonZeroU64,
+    lender: &'a dyn Lend,
+}
+
+/// Only what is made of a `Lending` has this table.
+static TABLE: RawWakerVTable =
+    RawWakerVTable::new(Lending::clone, Lending::wake, Lending::wake, |_| ());
 
 /// Calls `f` with a waker that is `lender`.
 #[inline]
-pub(crate) fn lend<L: Lend, R>(lender: &L, f: impl FnOnce(&Waker) -> R) -> R {
-    let raw = RawWaker::new(ptr::from_ref(lender).cast(), &Table::<L>::TABLE);
-    // SAFETY: `f` has it for the time of this call only, during which `lender` is borrowed, and
-    // cannot take it out of its reference; so the functions of the table are called with a lender
-    // that is alive, on any thread, which it allows by `Sync`.
+pub(crate) fn lend<R>(token: NonZeroU64, lender: &dyn Lend, f: impl FnOnce(&Waker) -> R) -> R {
+    let lending = Lending { token, lender };
+    let raw = RawWaker::new(ptr::from_ref(&lending).cast(), &TABLE);
+    // SAFETY: `f` has it for the time of this call only, during which `lending` is borrowed, and
+    // cannot take it out of its reference; so the functions of the table are called with a lending
+    // that is alive, on any thread, which its lender allows by `Sync`.
     let waker = unsafe { Waker::from_raw(raw) };
     // To drop it would be a call by the table, to do nothing.
     f(&ManuallyDrop::new(waker))
 }
 
-struct Table<L>(L);
+/// The token of a waker that is lent; `None` of any other.
+#[inline]
+pub(crate) fn token(waker: &Waker) -> Option<NonZeroU64> {
+    // A static has an address of its own.
+    ptr::eq(waker.vtable(), &raw const TABLE).then(|| {
+        // SAFETY: only `lend` makes wakers with this table, of a lending that is there as long as
+        // anybody can see the waker.
+        unsafe { &*waker.data().cast::<Lending<'_>>() }.token
+    })
+}
 
-impl<L: Lend> Table<L> {
-    const TABLE: RawWakerVTable = RawWakerVTable::new(Self::clone, Self::wake, Self::wake, |_| ());
-
-    unsafe fn clone(lender: *const ()) -> RawWaker {
+impl Lending<'_> {
+    unsafe fn clone(lending: *const ()) -> RawWaker {
         // SAFETY: `lend` has made this of a reference that is still borrowed.
-        let waker = unsafe { &*lender.cast::<L>() }.to_waker();
+        let Lending { token, lender } = unsafe { &*lending.cast::<Lending<'_>>() };
         // It goes on in what is given back.
-        let waker = ManuallyDrop::new(waker);
+        let waker = ManuallyDrop::new(lender.to_waker(*token));
         RawWaker::new(waker.data(), waker.vtable())
     }
 
-    unsafe fn wake(lender: *const ()) {
+    unsafe fn wake(lending: *const ()) {
         // SAFETY: as in `clone`.
-        unsafe { &*lender.cast::<L>() }.wake();
+        let Lending { token, lender } = unsafe { &*lending.cast::<Lending<'_>>() };
+        lender.wake(*token);
     }
 }
 
@@ -59,6 +79,8 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    const TOKEN: NonZeroU64 = NonZeroU64::MAX;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -77,12 +99,14 @@ mod tests {
     }
 
     impl Lend for Lender {
-        fn to_waker(&self) -> Waker {
+        fn to_waker(&self, token: NonZeroU64) -> Waker {
+            assert_eq!(token, TOKEN);
             self.asked.fetch_add(1, Ordering::Relaxed);
             Waker::from(Arc::clone(&self.count))
         }
 
-        fn wake(&self) {
+        fn wake(&self, token: NonZeroU64) {
+            assert_eq!(token, TOKEN);
             self.count.wake_by_ref();
         }
     }
@@ -90,7 +114,7 @@ mod tests {
     #[test]
     fn nothing_is_made_unless_somebody_keeps_it() {
         let lender = Lender::default();
-        lend(&lender, Waker::wake_by_ref);
+        lend(TOKEN, &lender, Waker::wake_by_ref);
         assert_eq!(lender.asked.load(Ordering::Relaxed), 0);
         assert_eq!(lender.count.0.load(Ordering::Relaxed), 1);
         assert_eq!(Arc::strong_count(&lender.count), 1);
@@ -99,10 +123,12 @@ mod tests {
     #[test]
     fn a_clone_lasts_and_wakes_the_same() {
         let lender = Lender::default();
-        let kept = lend(&lender, |waker| {
+        let kept = lend(TOKEN, &lender, |waker| {
             waker.wake_by_ref();
+            assert_eq!(token(waker), Some(TOKEN));
             waker.clone()
         });
+        assert_eq!(token(&kept), None, "it is not lent");
         let count = Arc::clone(&lender.count);
         drop(lender);
         assert_eq!(
@@ -122,7 +148,7 @@ mod tests {
     #[test]
     fn any_thread_may_clone_and_wake_it() {
         let lender = Lender::default();
-        let kept = lend(&lender, |waker| {
+        let kept = lend(TOKEN, &lender, |waker| {
             thread::scope(|scope| {
                 let clones = [(); 4].map(|()| {
                     scope.spawn(|| {

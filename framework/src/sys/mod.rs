@@ -20,5 +20,6 @@ pub(crate) mod sim;
 pub(crate) mod sim;
 pub(crate) mod snapshot;
 pub(crate) mod socket;
+pub(crate) mod thin;
 pub(crate) mod thread;
 pub(crate) mod typed;
