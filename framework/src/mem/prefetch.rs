@@ -19,7 +19,7 @@
 /// assert_eq!(*entry, 1);
 /// ```
 #[inline]
-pub fn prefetch<T>(place: &T) {
+pub fn prefetch<T: ?Sized>(place: &T) {
     let place = std::ptr::from_ref(place).cast();
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program could see, whatever the address.

@@ -2,9 +2,9 @@
 //!
 //! For every ordered pair of shards there is one single-producer queue of 128 places. A message is
 //! an [`Errand`]: a box that travels to the other shard, is run there, and travels back with its
-//! result. What must hold: messages of one turn leave in one batch behind one doorbell; at most
-//! `CALLS_MAX` errands of a pair are away, and a caller beyond that waits; an errand whose caller
-//! has gone still runs and comes back.
+//! result. What must hold: behind the messages of one turn one doorbell is rung, also where some
+//! have left before its end; at most `CALLS_MAX` errands of a pair are away, and a caller beyond
+//! that waits; an errand whose caller has gone still runs and comes back.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -21,9 +21,13 @@ use slab::Slab;
 use super::current;
 use super::placement::ShardId;
 use super::wakee::Wakee;
+use crate::mem::prefetch;
 
 /// Messages that a queue between two shards holds.
 const QUEUE_LEN: usize = 128;
+/// So many messages leave together before a turn is over: then the other shard, if it is awake, has
+/// something to do at the same time.
+const EARLY: usize = 16;
 /// Errands of one pair of shards that may be away at once.
 const CALLS_MAX: usize = 1024;
 
@@ -34,11 +38,11 @@ trait Errand: Send {
 }
 
 /// A message on its way.
-enum Message {
-    /// Run this, then send it back.
-    Run { call: u32, errand: Box<dyn Errand> },
-    /// It was run.
-    Return { call: u32, errand: Box<dyn Errand> },
+struct Message {
+    call: u32,
+    /// Whether it was run; else it is to be, and to be sent back.
+    was_run: bool,
+    errand: Box<dyn Errand>,
 }
 
 /// The caller's end of an errand.
@@ -55,6 +59,8 @@ struct Link {
     from: Consumer<Message>,
     /// Messages of this turn, and those that found the queue full.
     outbox: VecDeque<Message>,
+    /// How many have left since the doorbell was rung.
+    unrung: usize,
     calls: Slab<Call>,
     /// Callers that wait for an errand to come back before they may send theirs, by ticket.
     waiting: BTreeMap<u64, Wakee>,
@@ -94,6 +100,8 @@ pub(crate) fn connect(count: usize) -> Vec<Ends> {
 pub(crate) struct Mesh {
     /// By shard; `None` at the shard's own place.
     links: RefCell<Vec<Option<Link>>>,
+    /// Where messages are that came in together, while they are accepted; empty otherwise.
+    inbox: Cell<Vec<Message>>,
     /// What was counted so far; what is at the moment is looked up when asked for.
     counts: Cell<MeshStats>,
 }
@@ -105,7 +113,7 @@ pub struct MeshStats {
     pub sent: u64,
     /// Messages that came in.
     pub received: u64,
-    /// Batches in which they were sent: at most one for each shard in a turn.
+    /// Batches that they make, which are what is sent to one shard in one turn.
     pub batches: u64,
     /// Doorbells rung: of shards that slept.
     pub doorbells: u64,
@@ -129,6 +137,7 @@ impl Mesh {
                 to,
                 from,
                 outbox,
+                unrung: 0,
                 calls,
                 waiting,
                 next_ticket: 0,
@@ -137,6 +146,7 @@ impl Mesh {
         let links = ends.0.into_iter().map(link).collect();
         Mesh {
             links: RefCell::new(links),
+            inbox: Cell::default(),
             counts: Cell::default(),
         }
     }
@@ -186,31 +196,33 @@ impl Mesh {
     /// Runs what has come from other shards, at most one queue's worth from each.
     pub(crate) fn receive(&self) {
         let count = self.links.borrow().len();
+        let mut inbox = self.inbox.take();
         for from in 0..count {
-            for _ in 0..QUEUE_LEN {
-                let Some(message) = self.pop(from) else { break };
-                self.count(|counts| counts.received += 1);
-                self.accept(from, message);
+            if let Some(link) = &mut self.links.borrow_mut()[from] {
+                link.take_in(&mut inbox);
+            }
+            if !inbox.is_empty() {
+                self.count(|counts| counts.received += inbox.len() as u64);
+                inbox
+                    .drain(..)
+                    .for_each(|message| self.accept(from, message));
             }
         }
-    }
-
-    #[inline]
-    fn pop(&self, from: usize) -> Option<Message> {
-        self.links.borrow_mut()[from].as_mut()?.from.pop().ok()
+        self.inbox.set(inbox);
     }
 
     fn accept(&self, from: usize, message: Message) {
-        match message {
-            Message::Run { call, mut errand } => {
-                // No borrow is held here: the errand may send errands of its own.
-                errand.run();
-                let mut links = self.links.borrow_mut();
-                let link = links[from].as_mut().expect("it came through this link");
-                link.outbox.push_back(Message::Return { call, errand });
-            }
-            Message::Return { call, errand } => drop(self.come_back(from, call, errand)),
+        if message.was_run {
+            drop(self.come_back(from, message.call, message.errand));
+            return;
         }
+        let mut message = message;
+        // No borrow is held here: the errand may send errands of its own.
+        message.errand.run();
+        message.was_run = true;
+        let mut links = self.links.borrow_mut();
+        let link = links[from].as_mut().expect("it came through this link");
+        link.post(message);
     }
 
     /// Notes that an errand is back; returns it when its caller has gone, to be dropped outside.
@@ -243,9 +255,10 @@ impl Mesh {
     pub(crate) fn send(&self, mut ring: impl FnMut(usize) -> bool) {
         for (to, link) in self.links.borrow_mut().iter_mut().enumerate() {
             if let Some(link) = link
-                && !link.outbox.is_empty()
+                && (link.unrung > 0 || !link.outbox.is_empty())
             {
-                let sent = link.flush();
+                link.flush();
+                let sent = std::mem::take(&mut link.unrung);
                 let rung = sent > 0 && ring(to);
                 self.count(|counts| {
                     counts.sent += sent as u64;
@@ -301,7 +314,11 @@ impl Mesh {
         }
         let call = link.calls.insert(Call::Away(Some(Wakee::of(waker))));
         let call = u32::try_from(call).expect("at most CALLS_MAX");
-        link.outbox.push_back(Message::Run { call, errand });
+        link.post(Message {
+            call,
+            was_run: false,
+            errand,
+        });
         Ok(call)
     }
 
@@ -356,16 +373,35 @@ impl Mesh {
 }
 
 impl Link {
-    /// Moves the outbox into the queue. Tells how many messages were moved.
-    fn flush(&mut self) -> usize {
-        let before = self.outbox.len();
-        while let Some(message) = self.outbox.pop_front() {
-            if let Err(rtrb::PushError::Full(message)) = self.to.push(message) {
-                self.outbox.push_front(message);
-                break;
-            }
+    /// Adds a message to those of this turn.
+    #[inline]
+    fn post(&mut self, message: Message) {
+        self.outbox.push_back(message);
+        if self.outbox.len().is_multiple_of(EARLY) {
+            self.flush();
         }
-        before - self.outbox.len()
+    }
+
+    /// Moves the outbox into the queue, as far as there is room.
+    fn flush(&mut self) {
+        let count = self.outbox.len().min(self.to.slots());
+        // All of them together: each store to the queue's end takes that from the other shard.
+        if let Ok(places) = self.to.write_chunk_uninit(count) {
+            self.unrung += places.fill_from_iter(self.outbox.drain(..count));
+        }
+    }
+
+    /// Moves what has come in into `inbox`.
+    fn take_in(&mut self, inbox: &mut Vec<Message>) {
+        let Ok(messages) = self.from.read_chunk(self.from.slots()) else {
+            return;
+        };
+        for message in messages {
+            // What is in it comes from the other shard's cache, which takes longer than to accept
+            // the messages before it.
+            prefetch(&*message.errand);
+            inbox.push(message);
+        }
     }
 
     /// A place has become free: the caller that has waited longest is to be woken, when the links
@@ -476,5 +512,88 @@ impl<F, R> Drop for Away<F, R> {
             (Some(here), State::Refused(_, ticket)) => here.mesh.give_up(shard, *ticket),
             _ => {}
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The meshes of two shards.
+    fn pair() -> [Mesh; 2] {
+        let meshes: Vec<Mesh> = connect(2).into_iter().map(Mesh::new).collect();
+        meshes.try_into().ok().expect("two shards")
+    }
+
+    /// Has the first shard ask something of the second one so many times.
+    fn ask(mesh: &Mesh, count: usize) {
+        for _ in 0..count {
+            let job = Job {
+                f: Some(|| ()),
+                result: None,
+            };
+            let sent = mesh.try_send(1, Box::new(job), None, Waker::noop());
+            assert!(sent.is_ok());
+        }
+    }
+
+    /// Ends a turn. Tells whose doorbells were rung.
+    fn end_turn(mesh: &Mesh) -> Vec<usize> {
+        let mut rung = Vec::new();
+        mesh.send(|to| {
+            rung.push(to);
+            true
+        });
+        rung
+    }
+
+    #[test]
+    fn a_few_messages_leave_with_the_end_of_the_turn_and_more_before() {
+        let [first, second] = pair();
+        ask(&first, EARLY - 1);
+        assert!(!second.is_ready());
+        ask(&first, 1);
+        assert!(second.is_ready());
+        // They have all gone, and nobody knows yet.
+        assert!(!first.is_congested());
+        assert_eq!(end_turn(&first), [1]);
+        assert!(end_turn(&first).is_empty());
+        let stats = first.stats();
+        assert_eq!((stats.sent, stats.batches), (EARLY as u64, 1));
+        assert_eq!(stats.doorbells, 1);
+
+        // The answers do the same.
+        second.receive();
+        assert!(first.is_ready() && !second.is_congested());
+        assert_eq!(end_turn(&second), [0]);
+        first.receive();
+        let received = [&first, &second].map(|mesh| mesh.stats().received);
+        assert_eq!(received, [EARLY as u64; 2]);
+    }
+
+    #[test]
+    fn what_finds_the_queue_full_follows_in_its_order() {
+        let [first, second] = pair();
+        let (note, order) = std::sync::mpsc::channel();
+        let count = QUEUE_LEN + EARLY + 1;
+        for index in 0..count {
+            let note = note.clone();
+            let job = Job {
+                f: Some(move || note.send(index).unwrap()),
+                result: None,
+            };
+            let sent = first.try_send(1, Box::new(job), None, Waker::noop());
+            assert!(sent.is_ok());
+        }
+        assert_eq!(end_turn(&first), [1]);
+        let stats = first.stats();
+        assert_eq!((stats.sent, stats.full), (QUEUE_LEN as u64, 1));
+        assert_eq!(stats.queued, EARLY + 1);
+        assert!(first.is_congested());
+        second.receive();
+        assert_eq!(end_turn(&first), [1]);
+        second.receive();
+        assert!(!first.is_congested());
+        assert!(order.try_iter().eq(0..count));
     }
 }
