@@ -222,8 +222,11 @@ impl<T: Copy> Waiting<T> {
 }
 
 impl<T: Copy> Drop for Waiting<T> {
+    #[inline]
     fn drop(&mut self) {
-        self.leave();
+        if self.place.is_some() {
+            self.leave();
+        }
     }
 }
 
