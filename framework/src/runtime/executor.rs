@@ -149,9 +149,11 @@ impl Executor {
         self.resume_yielded();
         Slice::begin_turn();
         if self.group_count.get() > 1 {
-            return self.run_groups(clock, pulse);
+            self.run_groups(clock, pulse);
+        } else {
+            self.run_main();
         }
-        self.run_main();
+        self.slice.end_turn();
     }
 
     /// Runs tasks of the main group as if it were alone.

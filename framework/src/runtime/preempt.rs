@@ -3,26 +3,31 @@
 //! What must hold: asking costs a load and a store; the clock is read only when a count of calls
 //! has run down. The count is made anew at each reading, from how far apart the calls were, so that
 //! the next reading comes within an eighth of what is left; it starts at one and at most doubles,
-//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon. In a slice
-//! of spare time each such reading also looks for what has come (ADR 31).
+//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon. Where
+//! nothing but asking is done, as far as that count can tell, the kernel is told to end it
+//! ([`QuotaTimer`]), and asking costs the load only. In a slice of spare time there is no such
+//! timer, and each reading also looks for what has come (ADR 31).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::shard::Shard;
 use super::{current, yield_now};
+use crate::sys::quota_timer::{QuotaTimer, count, set_count};
 
 /// Calls between two readings of the clock at most: a reading of 25 ns makes 0.4 ns of each.
 const CALLS_MAX: u32 = 64;
 /// The part of what is left of a slice after which the clock is read again.
 const LOOK_PART: u64 = 8;
-
-thread_local! {
-    /// How many calls are left until the clock is read. One for all shards of a simulation: each
-    /// turn begins with none.
-    static CALLS: Cell<u32> = const { Cell::new(0) };
-}
+/// A count that the kernel ends, and no call.
+const TIMED: u32 = u32::MAX;
+/// `CALLS_MAX` calls in less than this, 16 ns for each, are worth a timer. Without optimisation
+/// they take that long by themselves.
+const TIMED_FROM: Duration =
+    Duration::from_nanos(if cfg!(debug_assertions) { 16_384 } else { 1024 });
+/// Nor is a timer set, which takes up to 2 us, for what is over sooner than this.
+const TIMED_LEFT: Duration = Duration::from_micros(50);
 
 /// When the running slice ends, and how often its tasks have asked.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Slice {
     looked: Cell<Option<Instant>>,
     calls: Cell<u32>,
     spare: Cell<Spare>,
+    /// Made when it is set for the first time; `None` if there can be none.
+    timer: OnceCell<Option<QuotaTimer>>,
 }
 
 /// Whether a slice is of time that nobody else has a claim to at its beginning.
@@ -52,6 +59,7 @@ impl Slice {
             looked: Cell::new(None),
             calls: Cell::new(0),
             spare: Cell::new(Spare::No),
+            timer: OnceCell::new(),
         }
     }
 
@@ -60,15 +68,39 @@ impl Slice {
         self.quota
     }
 
-    /// Begins a turn, whose only slice lasts for the quota unless others are begun in it.
+    /// Begins a turn, whose only slice lasts for the quota unless others are begun in it. The count
+    /// of calls until the clock is read is one for all shards of a simulation: each turn begins
+    /// with none.
     #[inline]
     pub(super) fn begin_turn() {
-        CALLS.set(0);
+        set_count(0);
+    }
+
+    /// Ends a turn: it is not to be interrupted behind its end.
+    #[inline]
+    pub(super) fn end_turn(&self) {
+        if count() == TIMED {
+            self.stop_timer();
+        }
+    }
+
+    #[cold]
+    fn stop_timer(&self) {
+        if let Some(Some(timer)) = self.timer.get() {
+            timer.stop();
+        }
+    }
+
+    /// Has the kernel end the count when the slice is over. Tells whether it can.
+    fn start_timer(&self, left: Duration) -> bool {
+        let timer = self.timer.get_or_init(QuotaTimer::new).as_ref();
+        timer.is_some_and(|timer| timer.start(TIMED, left))
     }
 
     /// Begins a slice that ends at `end`; one of `spare` time also when something comes.
     pub(super) fn begin(&self, now: Instant, end: Instant, spare: bool) {
-        CALLS.set(0);
+        self.end_turn();
+        set_count(0);
         self.spare.set(if spare { Spare::Yes } else { Spare::No });
         self.end.set(Some(end));
         self.looked.set(Some(now));
@@ -109,7 +141,15 @@ impl Slice {
         let since = now.saturating_duration_since(looked.unwrap_or(turn));
         let next = next_look(left, since, calls);
         self.calls.set(next);
-        CALLS.set(next - 1);
+        let is_timed = calls == CALLS_MAX
+            && next == CALLS_MAX
+            && since < TIMED_FROM
+            && left >= TIMED_LEFT
+            && self.spare.get() == Spare::No
+            && self.start_timer(left);
+        if !is_timed {
+            set_count(next - 1);
+        }
         false
     }
 }
@@ -131,15 +171,22 @@ fn nanos(time: Duration) -> u64 {
 /// [`yield_if_needed`], or by returning. As cheap as a load: ask once in a few hundred nanoseconds
 /// of work.
 ///
+/// Who asks some hundred times with less than 16 ns between has the kernel send the thread a
+/// signal (`SIGRTMIN` + 8) at the end of the slice, unless the program has a handler for it or
+/// blocks it. A system call that the task blocks in at that moment goes on, or ends with EINTR
+/// where it cannot (signal(7)).
+///
 /// A slice is the task quota ([`Config::task_quota`](super::Config::task_quota)), or a part of it:
 /// see [`Group`](super::Group). `false` outside of every shard.
 #[inline]
 pub fn need_preempt() -> bool {
-    let calls = CALLS.get();
+    let calls = count();
     if calls == 0 {
         return look();
     }
-    CALLS.set(calls - 1);
+    if calls != TIMED {
+        set_count(calls - 1);
+    }
     false
 }
 
@@ -185,9 +232,11 @@ pub async fn yield_if_needed() {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Config, Placement, run_on_all_shards};
     use super::*;
 
     const US: Duration = Duration::from_micros(1);
+    const QUOTA: Duration = Duration::from_micros(500);
 
     #[test]
     fn calls_that_are_close_together_are_counted_and_those_far_apart_are_not() {
@@ -199,6 +248,48 @@ mod tests {
         assert_eq!(next_look(400 * US, 640 * US, 64), 5);
         assert_eq!(next_look(US, 64 * US, 64), 1);
         assert_eq!(next_look(Duration::MAX, Duration::ZERO, 64), 64);
+    }
+
+    /// Asks in turn after turn until the kernel has been told to end the count.
+    async fn ask_until_timed() {
+        while count() != TIMED {
+            if need_preempt() {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn on_a_shard<F: Future<Output = ()> + 'static>(main: fn() -> F) {
+        let mut config = Config::new(Placement::unpinned(1));
+        config.task_quota = QUOTA;
+        run_on_all_shards(&config, move |_| main()).unwrap();
+    }
+
+    #[test]
+    fn who_does_nothing_but_ask_is_told_by_the_kernel_once_the_slice_is_over() {
+        on_a_shard(|| async {
+            ask_until_timed().await;
+            let turn = current::now();
+            while !need_preempt() {}
+            assert!(Clock::monotonic() - turn >= QUOTA);
+            // Until the turn ends it stays so.
+            assert!(need_preempt() && need_preempt());
+            yield_now().await;
+            assert!(!need_preempt());
+        });
+    }
+
+    #[test]
+    fn no_signal_comes_behind_the_turn_that_has_asked_for_it() {
+        on_a_shard(|| async {
+            ask_until_timed().await;
+            yield_now().await;
+            set_count(CALLS_MAX);
+            let turn = current::now();
+            while Clock::monotonic() - turn < 4 * QUOTA {
+                assert_eq!(count(), CALLS_MAX);
+            }
+        });
     }
 
     #[test]

@@ -11,8 +11,10 @@ pub(crate) mod immediate;
 pub(crate) mod lend;
 pub(crate) mod limit;
 pub(crate) mod probe;
+pub(crate) mod quota_timer;
 pub(crate) mod ring;
 pub(crate) mod scope;
+pub(crate) mod signal;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 #[cfg(not(feature = "sim"))]

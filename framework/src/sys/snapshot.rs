@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use super::signal::{self, free_for_programs};
+
 /// Words of the stack that are kept: 128 KiB.
 const WORDS_MAX: usize = 16 * 1024;
 /// Which of the signals that are free for programs is used, counted from `SIGRTMIN`.
@@ -231,28 +233,13 @@ std::cfg_select! {
 }
 
 fn signal() -> libc::c_int {
-    libc::SIGRTMIN() + SIGNAL
+    free_for_programs(SIGNAL)
 }
 
 /// Installs the handler, once, unless the signal is somebody's already. Tells whether it is there.
 fn install() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
-        // SAFETY: all zeros are a valid sigaction; both are live locals; the handler may interrupt
-        // anything (see above) and is never uninstalled.
-        unsafe {
-            let mut before: libc::sigaction = std::mem::zeroed();
-            let read = libc::sigaction(signal(), std::ptr::null(), &raw mut before) == 0;
-            if !read || before.sa_sigaction != libc::SIG_DFL {
-                return false;
-            }
-            let mut action: libc::sigaction = std::mem::zeroed();
-            let handler: extern "C" fn(_, _, _) = on_signal;
-            action.sa_sigaction = handler as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-            libc::sigaction(signal(), &raw const action, std::ptr::null_mut()) == 0
-        }
-    })
+    *INSTALLED.get_or_init(|| signal::install(signal(), on_signal))
 }
 
 /// Where the calling thread's stack ends, at its high end.
