@@ -1,4 +1,7 @@
 //! [`Idle`]: what a shard does that has nothing to do.
+//!
+//! What must hold: while a shard is to look on it never waits in the kernel; from the end of that
+//! time on it waits for as long as its turn wants.
 
 use std::time::{Duration, Instant};
 
