@@ -17,7 +17,7 @@ simulated=("${sunstar[@]}" --test simulation every_client -- --nocapture)
 miri() { CARGO_TARGET_DIR=target/miri timeout --kill-after 10 300 cargo +nightly miri test --quiet "$@"; }
 
 export MIRIFLAGS='-Zmiri-strict-provenance -Zmiri-disable-isolation'
-miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::task runtime::states \
+miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::states \
     sys::scope sys::lend sys::thin sys::typed sim::
 printf 'buffers, operations, timers, tasks: clean, %s s\n' $SECONDS
 

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::current;
 use super::placement::ShardId;
+use super::task::drop_quietly;
 use super::wakee::Wakee;
 use crate::mem::prefetch;
 
@@ -213,7 +214,9 @@ impl Mesh {
 
     fn accept(&self, from: usize, message: Message) {
         if message.was_run {
-            drop(self.come_back(from, message.call, message.errand));
+            if let Some(unwanted) = self.come_back(from, message.call, message.errand) {
+                drop_quietly(unwanted);
+            }
             return;
         }
         let mut message = message;
@@ -367,8 +370,9 @@ impl Mesh {
             next = link.next_caller();
         }
         drop(links);
-        drop(before);
+        // First the next one: what has come back may panic when it is dropped.
         next.into_iter().for_each(Wakee::wake);
+        drop(before);
     }
 }
 
@@ -569,6 +573,36 @@ mod tests {
         first.receive();
         let received = [&first, &second].map(|mesh| mesh.stats().received);
         assert_eq!(received, [EARLY as u64; 2]);
+    }
+
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+
+    #[test]
+    fn a_result_that_nobody_wants_harms_nobody_when_it_is_dropped() {
+        let [first, second] = pair();
+        let job = Job {
+            f: Some(|| PanicsInDrop),
+            result: None,
+        };
+        let sent = first.try_send(1, Box::new(job), None, Waker::noop());
+        first.abandon(1, sent.ok().unwrap());
+        ask(&first, 2);
+        end_turn(&first);
+        second.receive();
+        end_turn(&second);
+        first.receive();
+        assert_eq!(first.stats().received, 3);
+        // The others have come back behind it.
+        for call in [1, 2] {
+            assert!(first.poll_back(1, call, Waker::noop()).is_ready());
+        }
+        assert_eq!(first.stats().calls, 0);
     }
 
     #[test]

@@ -106,8 +106,7 @@ impl<F: Future> Body<F> {
     #[cold]
     fn clear_behind(self: Pin<&mut Self>, first: Panic) -> Panic {
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.clear())) {
-            // It may not even be dropped safely.
-            std::mem::forget(second);
+            drop_quietly(second);
         }
         first
     }
@@ -161,7 +160,18 @@ impl<F: Future> Whole for Body<F> {
 /// process's hook has told of it.
 #[inline]
 pub(super) fn drop_quietly<T>(value: T) {
-    drop(catch_unwind(AssertUnwindSafe(|| drop(value))));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        drop_panic(panic);
+    }
+}
+
+/// Drops what a panic has brought, which may panic as well.
+#[cold]
+fn drop_panic(panic: Panic) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // There may be no end to it.
+        std::mem::forget(next);
+    }
 }
 
 /// The handle of a task. It is a future of the task's result.
@@ -338,6 +348,15 @@ mod tests {
         }
     }
 
+    /// Panics with what panics again when it is dropped.
+    struct PanicsWithWorse;
+
+    impl Drop for PanicsWithWorse {
+        fn drop(&mut self) {
+            std::panic::panic_any(PanicsInDrop);
+        }
+    }
+
     #[test]
     fn a_destructor_that_panics_ends_its_task_and_nobody_else() {
         on_a_shard(|| async {
@@ -348,6 +367,7 @@ mod tests {
                 std::future::pending::<()>().await;
             }));
             spawn(async { PanicsInDrop }).detach();
+            spawn(async { PanicsWithWorse }).detach();
             yield_now().await;
             yield_now().await;
             assert_eq!(stats().tasks, tasks, "both are gone, and counted");
@@ -400,8 +420,7 @@ mod tests {
                 spawn(async move { drop(counted) }).detach();
             }
         }
-        let config = Config::new(Placement::unpinned(1));
-        let main = |_| async {
+        on_a_shard(|| async {
             let (first, second) = (PanicsInDrop, Counted);
             spawn(async move {
                 let _held = first;
@@ -414,8 +433,7 @@ mod tests {
             })
             .detach();
             yield_now().await;
-        };
-        run_on_all_shards(&config, main).unwrap();
+        });
         assert_eq!(DROPPED.load(Ordering::Relaxed), 2);
     }
 
