@@ -147,13 +147,10 @@ impl Executor {
     #[inline]
     pub(super) fn run(&self, clock: &Clock, pulse: &Pulse) {
         self.resume_yielded();
-        Slice::begin_turn();
         if self.group_count.get() > 1 {
-            self.run_groups(clock, pulse);
-        } else {
-            self.run_main();
+            return self.run_groups(clock, pulse);
         }
-        self.slice.end_turn();
+        self.run_main();
     }
 
     /// Runs tasks of the main group as if it were alone.

@@ -40,6 +40,8 @@ pub(super) struct Slice {
     spare: Cell<Spare>,
     /// Made when it is set for the first time; `None` if there can be none.
     timer: OnceCell<Option<QuotaTimer>>,
+    /// Whether that was started and not stopped; it may have run out.
+    is_timed: Cell<bool>,
 }
 
 /// Whether a slice is of time that nobody else has a claim to at its beginning.
@@ -60,6 +62,7 @@ impl Slice {
             calls: Cell::new(0),
             spare: Cell::new(Spare::No),
             timer: OnceCell::new(),
+            is_timed: Cell::new(false),
         }
     }
 
@@ -72,20 +75,27 @@ impl Slice {
     /// of calls until the clock is read is one for all shards of a simulation: each turn begins
     /// with none.
     #[inline]
-    pub(super) fn begin_turn() {
-        set_count(0);
+    pub(super) fn begin_turn(&self) {
+        self.end_count();
     }
 
-    /// Ends a turn: it is not to be interrupted behind its end.
+    /// Ends a turn. It is not to be interrupted behind its end, nor may anybody go by its count.
     #[inline]
     pub(super) fn end_turn(&self) {
-        if count() == TIMED {
+        self.end_count();
+    }
+
+    #[inline]
+    fn end_count(&self) {
+        if self.is_timed.get() {
             self.stop_timer();
         }
+        set_count(0);
     }
 
     #[cold]
     fn stop_timer(&self) {
+        self.is_timed.set(false);
         if let Some(Some(timer)) = self.timer.get() {
             timer.stop();
         }
@@ -94,13 +104,14 @@ impl Slice {
     /// Has the kernel end the count when the slice is over. Tells whether it can.
     fn start_timer(&self, left: Duration) -> bool {
         let timer = self.timer.get_or_init(QuotaTimer::new).as_ref();
-        timer.is_some_and(|timer| timer.start(TIMED, left))
+        let can = timer.is_some_and(|timer| timer.start(TIMED, left));
+        self.is_timed.set(can);
+        can
     }
 
     /// Begins a slice that ends at `end`; one of `spare` time also when something comes.
     pub(super) fn begin(&self, now: Instant, end: Instant, spare: bool) {
-        self.end_turn();
-        set_count(0);
+        self.end_count();
         self.spare.set(if spare { Spare::Yes } else { Spare::No });
         self.end.set(Some(end));
         self.looked.set(Some(now));
@@ -173,8 +184,8 @@ fn nanos(time: Duration) -> u64 {
 ///
 /// Who asks some hundred times with less than 16 ns between has the kernel send the thread a
 /// signal (`SIGRTMIN` + 8) at the end of the slice, unless the program has a handler for it or
-/// blocks it. A system call that the task blocks in at that moment goes on, or ends with EINTR
-/// where it cannot (signal(7)).
+/// blocks it; it may do neither between two calls of such a loop. A system call that the task
+/// blocks in at that moment goes on, or ends with EINTR where it cannot (signal(7)).
 ///
 /// A slice is the task quota ([`Config::task_quota`](super::Config::task_quota)), or a part of it:
 /// see [`Group`](super::Group). `false` outside of every shard.
@@ -290,6 +301,39 @@ mod tests {
                 assert_eq!(count(), CALLS_MAX);
             }
         });
+    }
+
+    /// A slice of a turn that begins now, whose count the kernel has been told to end.
+    fn timed() -> Slice {
+        let slice = Slice::new(QUOTA);
+        loop {
+            slice.begin_turn();
+            let turn = Clock::monotonic();
+            while !slice.look(turn) {
+                if count() == TIMED {
+                    return slice;
+                }
+                (0..count()).rev().for_each(set_count);
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_turn_nobody_goes_by_its_count_nor_does_the_kernel_end_it() {
+        for ends in [Slice::end_turn, Slice::begin_turn] {
+            ends(&timed());
+            assert_eq!(count(), 0);
+
+            let slice = timed();
+            // As behind a signal that somebody else has sent: the timer goes on.
+            set_count(1);
+            ends(&slice);
+            set_count(CALLS_MAX);
+            let end = Clock::monotonic() + 4 * QUOTA;
+            while Clock::monotonic() < end {
+                assert_eq!(count(), CALLS_MAX);
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
         shard.outside.pulse.beat();
         shard.turns.set(shard.turns.get() + 1);
         shard.clock.advance();
+        shard.executor.slice().begin_turn();
         let mut batch = shard.batch.borrow_mut();
         shard
             .io
@@ -52,6 +53,7 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             io.settle(&mut shard.batch.borrow_mut());
             io.take_wakers(wakers);
         });
+        shard.executor.slice().end_turn();
         shard.outside.pulse.beat();
         wait(shard)
     })

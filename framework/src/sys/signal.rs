@@ -14,7 +14,8 @@ pub(crate) fn free_for_programs(place: libc::c_int) -> libc::c_int {
 }
 
 /// Installs `handler` for good, unless the signal has one. Tells whether it is there. System calls
-/// that can go on behind the signal do (`SA_RESTART`, signal(7)).
+/// that can go on behind the signal do (`SA_RESTART`, signal(7)); where the thread has a stack for
+/// signals it runs on that (`SA_ONSTACK`).
 pub(crate) fn install(signal: libc::c_int, handler: Handler) -> bool {
     // SAFETY: all zeros are a valid sigaction, and both are live locals.
     unsafe {
@@ -25,7 +26,7 @@ pub(crate) fn install(signal: libc::c_int, handler: Handler) -> bool {
         }
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
         libc::sigaction(signal, &raw const action, std::ptr::null_mut()) == 0
     }
 }
