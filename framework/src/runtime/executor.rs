@@ -20,7 +20,7 @@ use super::clock::Clock;
 use super::groups::{GROUPS_MAX, GroupStats, Groups, Index};
 use super::home::Home;
 use super::lent::{Alarm, Lent};
-use super::preempt::{Slice, need_preempt};
+use super::preempt::{Slice, is_slice_over};
 use super::pulse::Pulse;
 use super::shard::Outside;
 use super::slot::{SlotId, Slots};
@@ -287,7 +287,7 @@ impl Executor {
     /// Runs tasks of one group until its slice is over. Tells whether that was given up.
     fn run_slice(&self, group: Index, polls_end: u64) -> bool {
         self.current.set(group);
-        while self.run_one_of(group) && self.polls.get() < polls_end && !need_preempt() {}
+        while self.run_one_of(group) && self.polls.get() < polls_end && !is_slice_over() {}
         self.current.set(Index::MAIN);
         self.slice.end()
     }

@@ -44,6 +44,16 @@ pub(super) struct Slice {
     is_timed: Cell<bool>,
 }
 
+/// Who asks whether a slice is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asker {
+    /// A task, which may be a loop that does nothing else.
+    Task,
+    /// The executor, between two polls. What it polls may be as quick, but has not asked for a
+    /// signal.
+    Executor,
+}
+
 /// Whether a slice is of time that nobody else has a claim to at its beginning.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Spare {
@@ -135,7 +145,7 @@ impl Slice {
 
     /// Reads the clock: whether the slice is over.
     #[cold]
-    fn look(&self, turn: Instant) -> bool {
+    fn look(&self, turn: Instant, asker: Asker) -> bool {
         let now = Clock::monotonic();
         let end = self.end.get().unwrap_or(turn + self.quota);
         // What an earlier turn has left says nothing about this one.
@@ -152,7 +162,8 @@ impl Slice {
         let since = now.saturating_duration_since(looked.unwrap_or(turn));
         let next = next_look(left, since, calls);
         self.calls.set(next);
-        let is_timed = calls == CALLS_MAX
+        let is_timed = asker == Asker::Task
+            && calls == CALLS_MAX
             && next == CALLS_MAX
             && since < TIMED_FROM
             && left >= TIMED_LEFT
@@ -191,9 +202,20 @@ fn nanos(time: Duration) -> u64 {
 /// see [`Group`](super::Group). `false` outside of every shard.
 #[inline]
 pub fn need_preempt() -> bool {
+    ask(Asker::Task)
+}
+
+/// As [`need_preempt`], between two tasks.
+#[inline]
+pub(super) fn is_slice_over() -> bool {
+    ask(Asker::Executor)
+}
+
+#[inline]
+fn ask(asker: Asker) -> bool {
     let calls = count();
     if calls == 0 {
-        return look();
+        return look(asker);
     }
     if calls != TIMED {
         set_count(calls - 1);
@@ -203,11 +225,11 @@ pub fn need_preempt() -> bool {
 
 #[cold]
 #[inline(never)]
-fn look() -> bool {
+fn look(asker: Asker) -> bool {
     current::try_with(|shard| {
         shard.is_some_and(|shard| {
             let slice = shard.executor.slice();
-            slice.is_to_be_given_up(shard) || slice.look(shard.clock.now())
+            slice.is_to_be_given_up(shard) || slice.look(shard.clock.now(), asker)
         })
     })
 }
@@ -309,7 +331,7 @@ mod tests {
         loop {
             slice.begin_turn();
             let turn = Clock::monotonic();
-            while !slice.look(turn) {
+            while !slice.look(turn, Asker::Task) {
                 if count() == TIMED {
                     return slice;
                 }
@@ -334,6 +356,18 @@ mod tests {
                 assert_eq!(count(), CALLS_MAX);
             }
         }
+    }
+
+    #[test]
+    fn the_executor_asks_for_no_signal_however_often_it_asks() {
+        let slice = Slice::new(QUOTA);
+        slice.begin_turn();
+        let turn = Clock::monotonic();
+        while !slice.look(turn, Asker::Executor) {
+            assert!(count() < CALLS_MAX);
+            (0..count()).rev().for_each(set_count);
+        }
+        assert!(slice.timer.get().is_none());
     }
 
     #[test]

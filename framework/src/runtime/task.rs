@@ -160,7 +160,13 @@ impl<F: Future> Whole for Body<F> {
 /// process's hook has told of it.
 #[inline]
 pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+    quietly(|| drop(value));
+}
+
+/// Does what may panic where that must not end the shard. The process's hook has told of it.
+#[inline]
+pub(super) fn quietly(f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         drop_panic(panic);
     }
 }
@@ -233,9 +239,9 @@ impl<T> Drop for Task<T> {
             && let Some(slot) = self.joint.slot.get()
         {
             self.joint.stage.set(Stage::Cancelled);
+            slot.wake();
             // What waited for it may run code of the user's when it is dropped.
             drop(self.joint.aside.take());
-            slot.wake();
         }
     }
 }
@@ -331,6 +337,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
 
     use super::*;
     use crate::runtime::{Config, Placement, run_on_all_shards, spawn, stats, yield_now};
@@ -405,6 +412,57 @@ mod tests {
             assert_eq!(told(|| panic!("a poll")).await, "a poll");
             assert_eq!(told(|| PanicsInDrop).await, "a future's drop");
             assert_eq!(spawn(async { 7 }).await, 7);
+        });
+    }
+
+    /// Notes `waiter` as what waits for the task.
+    fn wait_by<T>(task: &mut Task<T>, waiter: impl Wake + Send + Sync + 'static) {
+        let waker = Waker::from(std::sync::Arc::new(waiter));
+        let polled = Pin::new(task).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+
+    #[test]
+    fn a_waiter_that_panics_when_it_is_woken_ends_nobody() {
+        struct PanicsWhenWoken;
+        impl Wake for PanicsWhenWoken {
+            fn wake(self: std::sync::Arc<Self>) {
+                panic!("woken");
+            }
+        }
+        on_a_shard(|| async {
+            let mut task = spawn(async { 5 });
+            wait_by(&mut task, PanicsWhenWoken);
+            yield_now().await;
+            yield_now().await;
+            assert!(task.is_finished());
+            assert_eq!(task.await, 5);
+        });
+    }
+
+    #[test]
+    fn a_waiter_that_panics_when_it_is_dropped_keeps_no_cancelled_task() {
+        struct PanicsWhenDropped;
+        impl Wake for PanicsWhenDropped {
+            fn wake(self: std::sync::Arc<Self>) {}
+        }
+        impl Drop for PanicsWhenDropped {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        on_a_shard(|| async {
+            let held = Rc::new(());
+            let holds = Rc::clone(&held);
+            let mut task = spawn(async move {
+                std::future::pending::<()>().await;
+                drop(holds);
+            });
+            wait_by(&mut task, PanicsWhenDropped);
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
+            yield_now().await;
+            yield_now().await;
+            assert_eq!(Rc::strong_count(&held), 1);
         });
     }
 

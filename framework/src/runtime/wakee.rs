@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::current;
 use super::slot::SlotId;
+use super::task::quietly;
 
 /// What a waker is to the shard on which it stays.
 #[derive(Clone)]
@@ -65,12 +66,12 @@ impl Wakee {
         }
     }
 
-    /// Wakes it.
+    /// Wakes it. A waker that panics harms nobody but those whom it should have woken.
     #[inline]
     pub(crate) fn wake(self) {
         match self {
             Wakee::Task(slot) => slot.wake(),
-            Wakee::Other(waker) => waker.wake(),
+            Wakee::Other(waker) => quietly(|| waker.wake()),
         }
     }
 }
