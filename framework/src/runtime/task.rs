@@ -458,6 +458,8 @@ mod tests {
                 std::future::pending::<()>().await;
                 drop(holds);
             });
+            // It has been polled, and sleeps.
+            yield_now().await;
             wait_by(&mut task, PanicsWhenDropped);
             assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
             yield_now().await;
