@@ -21,9 +21,6 @@ miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::states \
     sys::scope sys::lend sys::thin sys::typed sim::
 printf 'buffers, operations, timers, tasks: clean, %s s\n' $SECONDS
 
-# The executor polls futures that refer to themselves through shared references to their task,
-# which the older of Miri's two models of aliasing refuses.
-MIRIFLAGS+=' -Zmiri-tree-borrows'
 for ((seed = 0, clean = 0; clean < count; seed++)); do
     export SUNSTAR_SEED=$seed
     events=$(cargo test --quiet "${simulated[@]}" | grep -oE '[0-9]+ events')

@@ -6,7 +6,8 @@
 //! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon. Where
 //! nothing but asking is done, as far as that count can tell, the kernel is told to end it
 //! ([`QuotaTimer`]), and asking costs the load only. In a slice of spare time there is no such
-//! timer, and each reading also looks for what has come (ADR 31).
+//! timer, and each reading also looks for what has come (ADR 31). Neither count nor timer outlives
+//! its turn: who asks next would never be told.
 
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
