@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::Closed;
-use super::wait_list::{Answer, WaitList, Waiting};
+use super::wait_list::{Answer, Standing, WaitList};
 
 /// A number of units that the tasks of one shard take and give back.
 ///
@@ -63,7 +63,7 @@ impl Semaphore {
         Acquire {
             semaphore: Some(self.clone()),
             count,
-            waiting: None,
+            standing: Standing::default(),
         }
     }
 
@@ -149,24 +149,23 @@ pub struct Acquire {
     semaphore: Option<Semaphore>,
     count: usize,
     /// Whoever gets units at once never stands in line.
-    waiting: Option<Waiting<usize>>,
+    standing: Standing,
 }
 
 impl Future for Acquire {
     type Output = Result<Units, Closed>;
 
+    /// # Panics
+    /// If it has ended before.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let semaphore = this
-            .semaphore
-            .as_ref()
-            .expect("not polled once it has ended");
-        if this.waiting.is_some() || !semaphore.take(this.count) {
-            ready!(this.poll_line(context))?;
+        let semaphore = this.semaphore.take().expect("not polled once it has ended");
+        if this.standing.has_joined() || !semaphore.take(this.count) {
+            return this.poll_line(semaphore, context);
         }
         Poll::Ready(Ok(Units {
-            semaphore: this.semaphore.take().expect("looked at just now"),
+            semaphore,
             count: this.count,
         }))
     }
@@ -174,17 +173,41 @@ impl Future for Acquire {
 
 impl Acquire {
     #[cold]
-    fn poll_line(&mut self, context: &Context<'_>) -> Poll<Result<(), Closed>> {
-        let inner = &self.semaphore.as_ref().expect("it has not ended").inner;
-        if self.waiting.is_none() && inner.is_closed.get() {
+    fn poll_line(
+        &mut self,
+        semaphore: Semaphore,
+        context: &Context<'_>,
+    ) -> Poll<Result<Units, Closed>> {
+        // Back in its place before a waker of the user's is called, which may panic.
+        let inner = &self.semaphore.insert(semaphore).inner;
+        if !self.standing.has_joined() && inner.is_closed.get() {
+            self.semaphore = None;
             return Poll::Ready(Err(Closed));
         }
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Waiting::new(&inner.waiters));
-        match ready!(waiting.poll(self.count, context)) {
-            Answer::Granted => Poll::Ready(Ok(())),
-            Answer::Refused => Poll::Ready(Err(Closed)),
+        let answer = self.standing.poll(&inner.waiters, self.count, context);
+        answer.map(|answer| {
+            let semaphore = self.semaphore.take().expect("put back just now");
+            match answer {
+                Answer::Granted => Ok(Units {
+                    semaphore,
+                    count: self.count,
+                }),
+                Answer::Refused => Err(Closed),
+            }
+        })
+    }
+
+    /// Gives up the place in line, or the units that it was just given.
+    #[cold]
+    fn give_up(&mut self, semaphore: Semaphore) {
+        if !self.standing.has_joined() {
+            return;
+        }
+        match self.standing.leave(&semaphore.inner.waiters) {
+            // It may have been the one whom all behind it waited for.
+            None => semaphore.inner.serve(),
+            Some(Answer::Granted) => semaphore.inner.give_back(self.count),
+            Some(Answer::Refused) => {}
         }
     }
 }
@@ -192,22 +215,9 @@ impl Acquire {
 impl Drop for Acquire {
     #[inline]
     fn drop(&mut self) {
-        if let (Some(semaphore), Some(waiting)) = (&self.semaphore, &mut self.waiting) {
-            give_up(semaphore, waiting, self.count);
+        if let Some(semaphore) = self.semaphore.take() {
+            self.give_up(semaphore);
         }
-    }
-}
-
-#[cold]
-fn give_up(semaphore: &Semaphore, waiting: &mut Waiting<usize>, count: usize) {
-    if !waiting.has_joined() {
-        return;
-    }
-    match waiting.leave() {
-        // It may have been the one whom all behind it waited for.
-        None => semaphore.inner.serve(),
-        Some(Answer::Granted) => semaphore.inner.give_back(count),
-        Some(Answer::Refused) => {}
     }
 }
 

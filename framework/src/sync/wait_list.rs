@@ -180,10 +180,50 @@ impl<T: Copy> WaitList<T> {
     }
 }
 
+/// A waiter's place in the line that it was given first, if it has one. Whoever owns it makes it
+/// leave before it is dropped.
+#[derive(Default)]
+pub(super) struct Standing {
+    key: Option<Key>,
+}
+
+impl Standing {
+    /// Whether it stands in line, or was served without having looked.
+    #[inline]
+    pub(super) fn has_joined(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Waits in line for `wants`. Once it was served it may join anew.
+    pub(super) fn poll<T: Copy>(
+        &mut self,
+        list: &WaitList<T>,
+        wants: T,
+        context: &Context<'_>,
+    ) -> Poll<Answer> {
+        let Some(key) = self.key else {
+            self.key = Some(list.join(wants, context.waker()));
+            return Poll::Pending;
+        };
+        match list.poll_served(key, context.waker()) {
+            None => Poll::Pending,
+            Some(answer) => {
+                self.leave(list);
+                Poll::Ready(answer)
+            }
+        }
+    }
+
+    /// Leaves the line. Tells how the waiter was served, if it was.
+    pub(super) fn leave<T: Copy>(&mut self, list: &WaitList<T>) -> Option<Answer> {
+        list.leave(self.key.take()?)
+    }
+}
+
 /// One waiter of a line: joins when it is polled first, leaves when it is dropped.
 pub(super) struct Waiting<T: Copy> {
     list: WaitList<T>,
-    place: Option<Key>,
+    standing: Standing,
 }
 
 impl<T: Copy> Waiting<T> {
@@ -191,42 +231,30 @@ impl<T: Copy> Waiting<T> {
     pub(super) fn new(list: &WaitList<T>) -> Waiting<T> {
         Waiting {
             list: list.clone(),
-            place: None,
+            standing: Standing::default(),
         }
     }
 
-    /// Whether it stands in line, or was served without having looked.
+    /// See [`Standing::has_joined`].
     pub(super) fn has_joined(&self) -> bool {
-        self.place.is_some()
+        self.standing.has_joined()
     }
 
-    /// Waits in line for `wants`. Once it was served it may join anew.
+    /// See [`Standing::poll`].
     pub(super) fn poll(&mut self, wants: T, context: &Context<'_>) -> Poll<Answer> {
-        let Some(place) = self.place else {
-            self.place = Some(self.list.join(wants, context.waker()));
-            return Poll::Pending;
-        };
-        match self.list.poll_served(place, context.waker()) {
-            None => Poll::Pending,
-            Some(answer) => {
-                self.leave();
-                Poll::Ready(answer)
-            }
-        }
+        self.standing.poll(&self.list, wants, context)
     }
 
-    /// Leaves the line. Tells how the waiter was served, if it was.
+    /// See [`Standing::leave`].
     pub(super) fn leave(&mut self) -> Option<Answer> {
-        self.list.leave(self.place.take()?)
+        self.standing.leave(&self.list)
     }
 }
 
 impl<T: Copy> Drop for Waiting<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.place.is_some() {
-            self.leave();
-        }
+        self.leave();
     }
 }
 
