@@ -455,9 +455,7 @@ impl Io {
     #[inline]
     pub(crate) fn settle(&mut self, batch: &mut Vec<Completion>) {
         self.driver.reap_done(|completion| batch.push(completion));
-        for completion in batch.drain(..) {
-            self.complete(completion);
-        }
+        self.complete_all(batch);
     }
 
     /// Reaps the driver and hands out everything that has completed.
@@ -470,8 +468,16 @@ impl Io {
     ) {
         self.driver
             .reap(bell, pool, |completion| batch.push(completion));
-        for completion in batch.drain(..) {
-            self.complete(completion);
+        self.complete_all(batch);
+    }
+
+    #[inline]
+    fn complete_all(&mut self, batch: &mut Vec<Completion>) {
+        // Also to drain nothing takes its time.
+        if !batch.is_empty() {
+            for completion in batch.drain(..) {
+                self.complete(completion);
+            }
         }
     }
 

@@ -12,7 +12,6 @@ use super::current;
 use super::driver::Wait;
 use super::hosted::Waiter;
 use super::shard::Shard;
-use super::socket::Wakers;
 
 /// How long to wait before a full queue to another shard is tried again.
 const CONGESTED_WAIT: Duration = Duration::from_micros(50);
@@ -30,15 +29,10 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             .borrow_mut()
             .reap(&shard.outside.bell, &shard.pool, &mut batch);
         drop(batch);
-        wake_all(shard, |wakers| {
-            shard.io.borrow_mut().take_wakers(wakers);
-        });
+        wake_sockets(shard);
         shard.executor.collect();
         shard.mesh.receive();
-        wake_all(shard, |wakers| {
-            let mut timers = shard.timers.borrow_mut();
-            timers.advance(shard.clock.now(), |waker| wakers.due.push(waker));
-        });
+        wake_timers(shard);
         shard.executor.run(&shard.clock, &shard.outside.pulse);
         shard.mesh.send(|to| {
             let bell = &shard.all[to].bell;
@@ -48,24 +42,34 @@ pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
             }
             must_ring
         });
-        wake_all(shard, |wakers| {
-            let mut io = shard.io.borrow_mut();
-            io.settle(&mut shard.batch.borrow_mut());
-            io.take_wakers(wakers);
-        });
+        shard.io.borrow_mut().settle(&mut shard.batch.borrow_mut());
+        wake_sockets(shard);
         shard.executor.slice().end_turn();
         shard.outside.pulse.beat();
         wait(shard)
     })
 }
 
-/// Wakes what `collect` brings together, when that has let go of everything that it has borrowed.
+/// Wakes those who wait for what has come to sockets. Most turns bring nobody, and are to cost
+/// nothing for that.
 #[inline]
-fn wake_all(shard: &Shard, collect: impl FnOnce(&mut Wakers)) {
-    let mut wakers = shard.wakers.take();
-    collect(&mut wakers);
-    wakers.release();
-    shard.wakers.set(wakers);
+fn wake_sockets(shard: &Shard) {
+    let mut wakers = shard.wakers.borrow_mut();
+    if shard.io.borrow_mut().take_wakers(&mut wakers) {
+        wakers.release();
+    }
+}
+
+/// Wakes those whose time has come.
+#[inline]
+fn wake_timers(shard: &Shard) {
+    let mut wakers = shard.wakers.borrow_mut();
+    let mut timers = shard.timers.borrow_mut();
+    timers.advance(shard.clock.now(), |waker| wakers.due.push(waker));
+    drop(timers);
+    if !wakers.is_empty() {
+        wakers.release();
+    }
 }
 
 /// Raises the shard's flag before it waits, and tells what to wait for after a second look.

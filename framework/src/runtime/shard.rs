@@ -61,7 +61,7 @@ pub(crate) struct Shard {
     pub(super) turns: Cell<u64>,
     pub(super) batch: RefCell<Vec<Completion>>,
     /// What `reactor::wake` works on; empty between two turns.
-    pub(super) wakers: Cell<Wakers>,
+    pub(super) wakers: RefCell<Wakers>,
 }
 
 impl Shard {
@@ -90,7 +90,7 @@ impl Shard {
             states: States::default(),
             turns: Cell::new(0),
             batch: RefCell::new(Vec::new()),
-            wakers: Cell::default(),
+            wakers: RefCell::default(),
         }
     }
 
