@@ -18,7 +18,7 @@ miri() { CARGO_TARGET_DIR=target/miri timeout --kill-after 10 300 cargo +nightly
 
 export MIRIFLAGS='-Zmiri-strict-provenance -Zmiri-disable-isolation'
 miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::states \
-    sys::scope sys::lend sys::thin sys::typed sim::
+    runtime::mesh sys::scope sys::lend sys::thin sys::typed sys::parcel sys::spsc sim::
 printf 'buffers, operations, timers, tasks: clean, %s s\n' $SECONDS
 
 for ((seed = 0, clean = 0; clean < count; seed++)); do

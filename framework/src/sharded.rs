@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
-use crate::runtime::{self, Mesh, ShardId};
+use crate::runtime::{self, ShardId};
 
 mod lifecycle;
 mod units;
@@ -181,7 +181,7 @@ impl<T: 'static> Sharded<T> {
                 Ok(result) => Ok(result),
             };
             let answer = match units {
-                None => Mesh::call(shard, errand).await,
+                None => runtime::call(shard, errand).await,
                 Some(held) => {
                     let (answer, held) = units::call_with(held, shard, errand).await;
                     units = Some(held);

@@ -3,6 +3,8 @@
 //! What must hold: it is the library's own source that is tried, built from loom's atomics. Run by
 //! `scripts/loom.sh`.
 #![cfg(test)]
+// Where it stands, a reason is given.
+#![warn(unsafe_code)]
 #![allow(
     dead_code,
     unreachable_pub,
@@ -13,13 +15,16 @@
 mod backlog;
 #[path = "../../src/runtime/parked.rs"]
 mod parked;
+#[path = "../../src/sys/spsc.rs"]
+mod spsc;
 #[path = "../../src/runtime/woken.rs"]
 mod woken;
 
-/// What `runtime::atomic` is there.
+/// What `runtime::atomic` and `sys::atomic` are there.
 mod atomic {
-    pub(super) use loom::sync::atomic::{AtomicBool, Ordering, fence};
-    pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+    pub(super) use loom::cell::UnsafeCell;
+    pub(super) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(super) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 }
 
 use loom::sync::Arc;
@@ -30,11 +35,11 @@ use backlog::{Backlog, Pushed};
 use parked::Parked;
 use woken::{Raised, Woken};
 
-/// A shard and what others see of it: the tail of a single-producer queue, which is stored with
-/// release and looked at with acquire, as `rtrb` does it.
+/// A shard and what others see of it: a mark in a queue, which is stored with release and looked at
+/// with acquire.
 struct Shard {
     parked: Parked,
-    tail: AtomicUsize,
+    mark: AtomicUsize,
     woken: Woken<u8>,
     /// What sleeping waits for: the message or eventfd of a doorbell.
     bell: AtomicUsize,
@@ -44,7 +49,7 @@ impl Shard {
     fn new() -> Arc<Shard> {
         Arc::new(Shard {
             parked: Parked::new(),
-            tail: AtomicUsize::new(0),
+            mark: AtomicUsize::new(0),
             woken: Woken::new(),
             bell: AtomicUsize::new(0),
         })
@@ -59,7 +64,7 @@ impl Shard {
     /// Goes to sleep. Tells whether it would sleep for ever unless a bell rings.
     fn sleeps(&self) -> bool {
         self.parked.raise();
-        let message = self.tail.load(Ordering::Acquire) > 0;
+        let message = self.mark.load(Ordering::Acquire) > 0;
         !message && !self.woken.is_waiting()
     }
 }
@@ -70,7 +75,7 @@ fn a_message_and_a_shard_that_goes_to_sleep_do_not_miss_each_other() {
         let shard = Shard::new();
         let sender = Arc::clone(&shard);
         let sending = thread::spawn(move || {
-            sender.tail.store(1, Ordering::Release);
+            sender.mark.store(1, Ordering::Release);
             sender.ring();
         });
         let sleeps = shard.sleeps();
@@ -81,12 +86,42 @@ fn a_message_and_a_shard_that_goes_to_sleep_do_not_miss_each_other() {
 }
 
 #[test]
+fn a_queue_loses_nothing_also_where_it_is_full() {
+    loom::model(|| {
+        let (mut sender, mut receiver) = spsc::channel(2);
+        let sending = thread::spawn(move || {
+            for item in 0..3_u32 {
+                let mut item = Box::new(item);
+                while let Err(back) = sender.send(item, 7) {
+                    item = back;
+                    thread::yield_now();
+                }
+            }
+        });
+        // The last one is received, or goes with the queue.
+        for item in 0..2 {
+            let received = loop {
+                match receiver.receive() {
+                    Some(received) => break received,
+                    None => thread::yield_now(),
+                }
+            };
+            assert_eq!((*received.0, received.1), (item, 7));
+        }
+        let last = receiver.receive();
+        assert!(last.is_none_or(|(item, label)| (*item, label) == (2, 7)));
+        drop(receiver);
+        sending.join().unwrap();
+    });
+}
+
+#[test]
 fn two_senders_wake_a_shard_once() {
     loom::model(|| {
         let shard = Shard::new();
         let send = |to: Arc<Shard>| {
             thread::spawn(move || {
-                to.tail.fetch_add(1, Ordering::Release);
+                to.mark.fetch_add(1, Ordering::Release);
                 to.ring();
             })
         };

@@ -7,8 +7,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
+use super::away;
 use super::clock::Clock;
-use super::mesh::Mesh;
 use super::placement::ShardId;
 use super::shard::Shard;
 use super::task::{Crossing, Kept, Task};
@@ -92,7 +92,7 @@ where
     if shard == current_shard() {
         return Kept::of(spawn(f())).await;
     }
-    let there = Mesh::call(shard, move || Crossing::spawn(f())).await;
+    let there = away::call(shard, move || Crossing::spawn(f())).await;
     match there.await {
         Some(output) => output,
         // All shards end together: who waits is dropped with its own.

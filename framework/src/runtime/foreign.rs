@@ -8,8 +8,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::alien;
+use super::away;
 use super::current;
-use super::mesh::Mesh;
 use super::placement::ShardId;
 use super::shard::Outside;
 
@@ -95,7 +95,7 @@ impl<T: Send + 'static> Drop for Foreign<T> {
             Some(true) => drop(value),
             // Over the mesh, in one batch with whatever else goes there.
             Some(false) => {
-                let away = Mesh::call(home, move || drop(value));
+                let away = away::call(home, move || drop(value));
                 super::spawn(away).detach();
             }
             None => drop(alien::send(outside, move || drop(value))),

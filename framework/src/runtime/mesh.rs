@@ -1,28 +1,21 @@
 //! [`Mesh`]: the queues between one shard and all others.
 //!
 //! For every ordered pair of shards there is one single-producer queue of 128 places. A message is
-//! an [`Errand`]: a box that travels to the other shard, is run there, and travels back with its
-//! result. What must hold: behind the messages of one turn one doorbell is rung, also where some
+//! an errand that travels to the other shard, is run there, and travels back with its result; it
+//! stands in a [`Letter`] all the time, and only where that is goes through the queues. What must
+//! hold: behind the messages of one turn one doorbell is rung, also where some
 //! have left before its end; at most `CALLS_MAX` errands of a pair are away, and a caller beyond
 //! that waits; an errand whose caller has gone still runs and comes back.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
-use rtrb::{Consumer, Producer, RingBuffer};
-use slab::Slab;
-
-use super::current;
-use super::placement::ShardId;
 use super::task::drop_quietly;
 use super::wakee::Wakee;
 use crate::mem::prefetch;
+use crate::sys::parcel::Parcel;
+use crate::sys::spsc::{Receiver, Sender, channel};
 
 /// Messages that a queue between two shards holds.
 const QUEUE_LEN: usize = 128;
@@ -31,38 +24,107 @@ const QUEUE_LEN: usize = 128;
 const EARLY: usize = 16;
 /// Errands of one pair of shards that may be away at once.
 const CALLS_MAX: usize = 1024;
+/// Empty letters that are kept for each other shard: 8 KiB.
+const LETTERS_MAX: usize = QUEUE_LEN;
 
-/// Work for another shard, which keeps its own result until it is back.
-trait Errand: Send {
-    fn run(&mut self);
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
+/// Where an errand stands, or its result. Each has a line of the cache to itself, and is used again
+/// for a later call.
+#[repr(align(64))]
+struct Letter(Parcel);
 
 /// A message on its way.
 struct Message {
-    call: u32,
-    /// Whether it was run; else it is to be, and to be sent back.
+    letter: Box<Letter>,
+    call: u16,
+    /// Whether it was run; else it is to be, and to be sent back. Not in the letter: whose answer
+    /// has come back is to be known before its line of the cache is here.
     was_run: bool,
-    errand: Box<dyn Errand>,
 }
 
-/// The caller's end of an errand.
-enum Call {
-    Away(Option<Wakee>),
-    Back(Box<dyn Errand>),
-    /// The caller has gone; whatever comes back is dropped.
-    Abandoned,
+impl Message {
+    #[inline]
+    fn new(letter: Box<Letter>, label: u32) -> Message {
+        Message {
+            letter,
+            call: u16::try_from(label >> 1).expect("it was made of one"),
+            was_run: label & 1 == 1,
+        }
+    }
+
+    /// All but the letter.
+    #[inline]
+    fn label(&self) -> u32 {
+        u32::from(self.call) << 1 | u32::from(self.was_run)
+    }
+}
+
+/// The caller's end of a call. In parts that are written one by one: what is put together first and
+/// then copied would be read again before it is in memory.
+struct Call {
+    /// Who waits for it, until it is back.
+    caller: Option<Wakee>,
+    back: Option<Box<Letter>>,
+    /// Otherwise the caller has gone, and whatever comes back is dropped.
+    is_wanted: bool,
+}
+
+/// The calls of one shard to another one that are away or not yet taken, by number.
+struct Calls {
+    places: Vec<Call>,
+    free: Vec<u16>,
+}
+
+impl Calls {
+    const NONE: Calls = Calls {
+        places: Vec::new(),
+        free: Vec::new(),
+    };
+
+    fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Adds a call, which nobody waits for yet.
+    #[inline]
+    fn add(&mut self) -> u16 {
+        if let Some(number) = self.free.pop() {
+            self.get(number).is_wanted = true;
+            return number;
+        }
+        self.places.push(Call {
+            caller: None,
+            back: None,
+            is_wanted: true,
+        });
+        u16::try_from(self.places.len() - 1).expect("at most CALLS_MAX")
+    }
+
+    #[inline]
+    fn get(&mut self, number: u16) -> &mut Call {
+        &mut self.places[usize::from(number)]
+    }
+
+    /// Ends a call that is back.
+    #[inline]
+    fn take_back(&mut self, number: u16) -> Option<Box<Letter>> {
+        let letter = self.get(number).back.take()?;
+        self.free.push(number);
+        Some(letter)
+    }
 }
 
 /// The two queues to and from one other shard.
 struct Link {
-    to: Producer<Message>,
-    from: Consumer<Message>,
+    to: Sender<Box<Letter>>,
+    from: Receiver<Box<Letter>>,
     /// Messages of this turn, and those that found the queue full.
     outbox: VecDeque<Message>,
     /// How many have left since the doorbell was rung.
     unrung: usize,
-    calls: Slab<Call>,
+    calls: Calls,
+    /// Empty ones, for the calls to come.
+    #[expect(clippy::vec_box, reason = "they stay where they are")]
+    letters: Vec<Box<Letter>>,
     /// Callers that wait for an errand to come back before they may send theirs, by ticket.
     waiting: BTreeMap<u64, Wakee>,
     next_ticket: u64,
@@ -73,8 +135,8 @@ pub(crate) struct Ends(Vec<Option<End>>);
 
 /// The ends of the queues to and from one other shard.
 struct End {
-    to: Producer<Message>,
-    from: Consumer<Message>,
+    to: Sender<Box<Letter>>,
+    from: Receiver<Box<Letter>>,
 }
 
 /// Makes the queues between `count` shards, and gives each its ends.
@@ -84,9 +146,9 @@ pub(crate) fn connect(count: usize) -> Vec<Ends> {
         .collect();
     let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
     for (from, to) in pairs.filter(|(from, to)| from != to) {
-        let (producer, consumer) = RingBuffer::new(QUEUE_LEN);
-        ends[from][to].0 = Some(producer);
-        ends[to][from].1 = Some(consumer);
+        let (sender, receiver) = channel(QUEUE_LEN);
+        ends[from][to].0 = Some(sender);
+        ends[to][from].1 = Some(receiver);
     }
     let end = |(to, from): (Option<_>, Option<_>)| {
         let (to, from) = to.zip(from)?;
@@ -102,7 +164,7 @@ pub(crate) struct Mesh {
     /// By shard; `None` at the shard's own place.
     links: RefCell<Vec<Option<Link>>>,
     /// Where messages are that came in together, while they are accepted; empty otherwise.
-    inbox: Cell<Vec<Message>>,
+    inbox: RefCell<Vec<Message>>,
     /// What was counted so far; what is at the moment is looked up when asked for.
     counts: Cell<MeshStats>,
 }
@@ -133,21 +195,21 @@ impl Mesh {
     pub(crate) fn new(ends: Ends) -> Mesh {
         let link = |end: Option<End>| {
             let End { to, from } = end?;
-            let (outbox, calls, waiting) = (VecDeque::new(), Slab::new(), BTreeMap::new());
             Some(Link {
                 to,
                 from,
-                outbox,
+                outbox: VecDeque::new(),
                 unrung: 0,
-                calls,
-                waiting,
+                calls: Calls::NONE,
+                letters: Vec::new(),
+                waiting: BTreeMap::new(),
                 next_ticket: 0,
             })
         };
         let links = ends.0.into_iter().map(link).collect();
         Mesh {
             links: RefCell::new(links),
-            inbox: Cell::default(),
+            inbox: RefCell::default(),
             counts: Cell::default(),
         }
     }
@@ -198,7 +260,7 @@ impl Mesh {
     /// Runs what has come from other shards, at most one queue's worth from each.
     pub(crate) fn receive(&self) {
         let count = self.links.borrow().len();
-        let mut inbox = self.inbox.take();
+        let mut inbox = self.inbox.borrow_mut();
         for from in 0..count {
             if let Some(link) = &mut self.links.borrow_mut()[from] {
                 link.take_in(&mut inbox);
@@ -210,47 +272,45 @@ impl Mesh {
                     .for_each(|message| self.accept(from, message));
             }
         }
-        self.inbox.set(inbox);
     }
 
     fn accept(&self, from: usize, message: Message) {
-        if message.was_run {
-            if let Some(unwanted) = self.come_back(from, message.call, message.errand) {
-                drop_quietly(unwanted);
-            }
-            return;
+        let Message {
+            call,
+            was_run,
+            mut letter,
+        } = message;
+        if was_run {
+            return self.come_back(from, call, letter);
         }
-        let mut message = message;
         // No borrow is held here: the errand may send errands of its own.
-        message.errand.run();
-        message.was_run = true;
+        letter.0.run();
         let mut links = self.links.borrow_mut();
         let link = links[from].as_mut().expect("it came through this link");
-        link.post(message);
+        link.post(Message {
+            letter,
+            call,
+            was_run: true,
+        });
     }
 
-    /// Notes that an errand is back; returns it when its caller has gone, to be dropped outside.
-    fn come_back(
-        &self,
-        from: usize,
-        call: u32,
-        errand: Box<dyn Errand>,
-    ) -> Option<Box<dyn Errand>> {
+    /// Gives an errand that is back to its caller; drops it when that has gone.
+    fn come_back(&self, from: usize, call: u16, letter: Box<Letter>) {
         let mut links = self.links.borrow_mut();
         let link = links[from].as_mut().expect("it came through this link");
-        let place = &mut link.calls[call as usize];
-        if let Call::Away(waker) = place {
-            let waker = waker.take();
-            *place = Call::Back(errand);
+        let place = link.calls.get(call);
+        if place.is_wanted {
+            place.back = Some(letter);
+            let caller = place.caller.take();
             drop(links);
-            waker.into_iter().for_each(Wakee::wake);
-            return None;
+            caller.into_iter().for_each(Wakee::wake);
+            return;
         }
-        link.calls.remove(call as usize);
+        link.calls.free.push(call);
         let next = link.next_caller();
         drop(links);
         next.into_iter().for_each(Wakee::wake);
-        Some(errand)
+        drop_quietly(letter);
     }
 
     /// Sends what this turn has queued. Calls `ring` for each shard that has got something; that
@@ -274,60 +334,50 @@ impl Mesh {
         }
     }
 
-    /// Runs `f` on `shard` in the scope of that shard, and gives back what it returns.
-    ///
-    /// # Panics
-    /// If there is no such shard, or it is the calling one: there `f` can be called directly.
-    pub(crate) fn call<F, R>(shard: ShardId, f: F) -> Away<F, R>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        let job = Job {
-            f: Some(f),
-            result: None,
-        };
-        Away {
-            shard: shard.index(),
-            state: State::New(Box::new(job)),
-            shard_local: PhantomData,
-        }
-    }
-
-    /// Queues an errand; gives it back with a ticket when too many are away.
+    /// Sends work, which `put` puts into a letter, unless too many calls are away: then it gives a
+    /// ticket.
     ///
     /// `before` is the ticket of an earlier refusal. While it is in the queue the caller only
     /// changes its waker; once it was called up it may send.
-    fn try_send(
+    #[inline]
+    pub(super) fn try_send(
         &self,
         shard: usize,
-        errand: Box<dyn Errand>,
+        put: impl FnOnce(&mut Parcel),
         before: Option<u64>,
         waker: &Waker,
-    ) -> Result<u32, (Box<dyn Errand>, u64)> {
+    ) -> Result<u16, u64> {
+        // Before anything is borrowed: to clone a waker may run code of the user's.
+        let wakee = Wakee::task(waker).ok_or_else(|| waker.clone());
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let queued = before.filter(|ticket| link.waiting.contains_key(ticket));
         if queued.is_some() || link.calls.len() >= CALLS_MAX {
             let ticket = queued.unwrap_or(link.next_ticket);
             link.next_ticket += u64::from(queued.is_none());
-            let before = link.waiting.insert(ticket, Wakee::of(waker));
+            let wakee = wakee.map_or_else(Wakee::Other, Wakee::Task);
+            let before = link.waiting.insert(ticket, wakee);
             drop(links);
             drop(before);
-            return Err((errand, ticket));
+            return Err(ticket);
         }
-        let call = link.calls.insert(Call::Away(Some(Wakee::of(waker))));
-        let call = u32::try_from(call).expect("at most CALLS_MAX");
+        let call = link.calls.add();
+        match wakee {
+            Ok(slot) => link.calls.get(call).caller = Some(Wakee::Task(slot)),
+            Err(waker) => link.calls.get(call).caller = Some(Wakee::Other(waker)),
+        }
+        let mut letter = link.blank_letter();
+        put(&mut letter.0);
         link.post(Message {
+            letter,
             call,
             was_run: false,
-            errand,
         });
         Ok(call)
     }
 
     /// A caller that was refused has gone: its place in the queue, or its turn, is the next one's.
-    fn give_up(&self, shard: usize, ticket: u64) {
+    pub(super) fn give_up(&self, shard: usize, ticket: u64) {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let own = link.waiting.remove(&ticket);
@@ -341,39 +391,55 @@ impl Mesh {
         next.into_iter().for_each(Wakee::wake);
     }
 
-    /// Takes an errand that is back, or remembers who waits for it.
-    fn poll_back(&self, shard: usize, call: u32, waker: &Waker) -> Poll<Box<dyn Errand>> {
+    /// Has `take` take the result of a call that is back, or remembers who waits for it.
+    #[inline]
+    pub(super) fn poll_back<T>(
+        &self,
+        shard: usize,
+        call: u16,
+        waker: &Waker,
+        take: impl FnOnce(&mut Parcel) -> T,
+    ) -> Poll<T> {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
-        let place = &mut link.calls[call as usize];
-        if let Call::Away(place) = place {
-            let before = place.replace(Wakee::of(waker));
+        let Some(mut letter) = link.calls.take_back(call) else {
             drop(links);
-            drop(before);
+            self.wait_on(shard, call, waker);
             return Poll::Pending;
-        }
-        let Call::Back(errand) = link.calls.remove(call as usize) else {
-            unreachable!("only a dropped caller abandons its call")
         };
+        let result = take(&mut letter.0);
+        link.keep(letter);
         let next = link.next_caller();
         drop(links);
         next.into_iter().for_each(Wakee::wake);
-        Poll::Ready(errand)
+        Poll::Ready(result)
     }
 
-    fn abandon(&self, shard: usize, call: u32) {
+    /// From now on `waker` is to be woken when this call is back.
+    #[cold]
+    fn wait_on(&self, shard: usize, call: u16, waker: &Waker) {
+        // Code of the user's may run with it, and with what was there before.
+        let wakee = Wakee::of(waker);
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
-        let before = std::mem::replace(&mut link.calls[call as usize], Call::Abandoned);
-        let mut next = None;
-        if let Call::Back(_) = before {
-            link.calls.remove(call as usize);
-            next = link.next_caller();
-        }
+        let before = link.calls.get(call).caller.replace(wakee);
+        drop(links);
+        drop(before);
+    }
+
+    /// Nobody waits for this call any more.
+    pub(super) fn abandon(&self, shard: usize, call: u16) {
+        let mut links = self.links.borrow_mut();
+        let link = links[shard].as_mut().expect("a call goes to another shard");
+        let place = link.calls.get(call);
+        place.is_wanted = false;
+        let caller = place.caller.take();
+        let back = link.calls.take_back(call);
+        let next = back.as_ref().and_then(|_| link.next_caller());
         drop(links);
         // First the next one: what has come back may panic when it is dropped.
         next.into_iter().for_each(Wakee::wake);
-        drop(before);
+        drop((caller, back));
     }
 }
 
@@ -389,23 +455,41 @@ impl Link {
 
     /// Moves the outbox into the queue, as far as there is room.
     fn flush(&mut self) {
-        let count = self.outbox.len().min(self.to.slots());
-        // All of them together: each store to the queue's end takes that from the other shard.
-        if let Ok(places) = self.to.write_chunk_uninit(count) {
-            self.unrung += places.fill_from_iter(self.outbox.drain(..count));
+        while let Some(message) = self.outbox.pop_front() {
+            let label = message.label();
+            if let Err(letter) = self.to.send(message.letter, label) {
+                self.outbox.push_front(Message::new(letter, label));
+                return;
+            }
+            self.unrung += 1;
         }
     }
 
-    /// Moves what has come in into `inbox`.
+    /// Moves what has come in into `inbox`, at most one queue's worth.
     fn take_in(&mut self, inbox: &mut Vec<Message>) {
-        let Ok(messages) = self.from.read_chunk(self.from.slots()) else {
-            return;
-        };
-        for message in messages {
+        for _ in 0..QUEUE_LEN {
+            let Some((letter, label)) = self.from.receive() else {
+                return;
+            };
             // What is in it comes from the other shard's cache, which takes longer than to accept
             // the messages before it.
-            prefetch(&*message.errand);
-            inbox.push(message);
+            prefetch(&*letter);
+            inbox.push(Message::new(letter, label));
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::unnecessary_box_returns, reason = "it stays where it is")]
+    fn blank_letter(&mut self) -> Box<Letter> {
+        let kept = self.letters.pop();
+        kept.unwrap_or_else(|| Box::new(Letter(Parcel::new())))
+    }
+
+    /// Takes an empty letter back for a later call, if there are not enough.
+    #[inline]
+    fn keep(&mut self, letter: Box<Letter>) {
+        if self.letters.len() < LETTERS_MAX {
+            self.letters.push(letter);
         }
     }
 
@@ -413,110 +497,6 @@ impl Link {
     /// are not borrowed, since that may run code of the user's.
     fn next_caller(&mut self) -> Option<Wakee> {
         self.waiting.pop_first().map(|(_, waker)| waker)
-    }
-}
-
-/// A closure and, once it has run, what it returned or how it panicked.
-struct Job<F, R> {
-    f: Option<F>,
-    result: Option<std::thread::Result<R>>,
-}
-
-impl<F, R> Errand for Job<F, R>
-where
-    F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
-    fn run(&mut self) {
-        let f = self.f.take().expect("an errand runs once");
-        self.result = Some(catch_unwind(AssertUnwindSafe(f)));
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-enum State<F, R> {
-    New(Box<Job<F, R>>),
-    Refused(Box<dyn Errand>, u64),
-    Sent(u32),
-    Done,
-}
-
-/// The future of a call to another shard.
-///
-/// # Cancel safety
-/// Dropped before its first poll nothing happens; later the closure runs all the same and its
-/// result is dropped on this shard.
-pub(crate) struct Away<F, R> {
-    shard: usize,
-    state: State<F, R>,
-    /// The call's place belongs to a shard, so this may not leave it.
-    shard_local: PhantomData<*const R>,
-}
-
-impl<F, R> Unpin for Away<F, R> {}
-
-impl<F, R> Future for Away<F, R>
-where
-    F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
-    type Output = R;
-
-    /// # Panics
-    /// If the closure has panicked on the other shard: the panic goes on here.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        let shard = self.shard;
-        let (errand, before): (Box<dyn Errand>, _) =
-            match std::mem::replace(&mut self.state, State::Done) {
-                State::New(job) => (job, None),
-                State::Refused(errand, ticket) => (errand, Some(ticket)),
-                State::Sent(call) => return self.poll_sent(call, context),
-                State::Done => panic!("a call was polled after it had ended"),
-            };
-        let waker = context.waker();
-        let sent = current::with(|here| here.mesh.try_send(shard, errand, before, waker));
-        self.state = match sent {
-            Ok(call) => State::Sent(call),
-            Err((errand, ticket)) => State::Refused(errand, ticket),
-        };
-        Poll::Pending
-    }
-}
-
-impl<F, R> Away<F, R>
-where
-    F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
-    fn poll_sent(&mut self, call: u32, context: &mut Context<'_>) -> Poll<R> {
-        let shard = self.shard;
-        let back = current::with(|here| here.mesh.poll_back(shard, call, context.waker()));
-        let Poll::Ready(errand) = back else {
-            self.state = State::Sent(call);
-            return Poll::Pending;
-        };
-        let job = errand
-            .into_any()
-            .downcast::<Job<F, R>>()
-            .expect("it is the box that was sent");
-        match job.result.expect("it has run") {
-            Ok(result) => Poll::Ready(result),
-            Err(panic) => resume_unwind(panic),
-        }
-    }
-}
-
-impl<F, R> Drop for Away<F, R> {
-    fn drop(&mut self) {
-        let shard = self.shard;
-        current::try_with(|here| match (here, &self.state) {
-            (Some(here), State::Sent(call)) => here.mesh.abandon(shard, *call),
-            (Some(here), State::Refused(_, ticket)) => here.mesh.give_up(shard, *ticket),
-            _ => {}
-        });
     }
 }
 
@@ -533,11 +513,7 @@ mod tests {
     /// Has the first shard ask something of the second one so many times.
     fn ask(mesh: &Mesh, count: usize) {
         for _ in 0..count {
-            let job = Job {
-                f: Some(|| ()),
-                result: None,
-            };
-            let sent = mesh.try_send(1, Box::new(job), None, Waker::noop());
+            let sent = mesh.try_send(1, |letter| letter.put(|| ()), None, Waker::noop());
             assert!(sent.is_ok());
         }
     }
@@ -588,11 +564,7 @@ mod tests {
     #[test]
     fn a_result_that_nobody_wants_harms_nobody_when_it_is_dropped() {
         let [first, second] = pair();
-        let job = Job {
-            f: Some(|| PanicsInDrop),
-            result: None,
-        };
-        let sent = first.try_send(1, Box::new(job), None, Waker::noop());
+        let sent = first.try_send(1, |letter| letter.put(|| PanicsInDrop), None, Waker::noop());
         first.abandon(1, sent.ok().unwrap());
         ask(&first, 2);
         end_turn(&first);
@@ -602,7 +574,8 @@ mod tests {
         assert_eq!(first.stats().received, 3);
         // The others have come back behind it.
         for call in [1, 2] {
-            assert!(first.poll_back(1, call, Waker::noop()).is_ready());
+            let back = first.poll_back(1, call, Waker::noop(), Parcel::take::<()>);
+            assert!(matches!(back, Poll::Ready(Some(Ok(())))));
         }
         assert_eq!(first.stats().calls, 0);
     }
@@ -614,11 +587,8 @@ mod tests {
         let count = QUEUE_LEN + EARLY + 1;
         for index in 0..count {
             let note = note.clone();
-            let job = Job {
-                f: Some(move || note.send(index).unwrap()),
-                result: None,
-            };
-            let sent = first.try_send(1, Box::new(job), None, Waker::noop());
+            let work = move || note.send(index).unwrap();
+            let sent = first.try_send(1, |letter| letter.put(work), None, Waker::noop());
             assert!(sent.is_ok());
         }
         assert_eq!(end_turn(&first), [1]);

@@ -8,6 +8,7 @@
 mod alarm;
 mod alien;
 mod atomic;
+mod away;
 mod backlog;
 mod blocking;
 mod choice;
@@ -72,10 +73,10 @@ pub use stats::{Stats, stats};
 pub use task::Task;
 pub use uring_options::{InvalidUringOption, UringFeatures, UringOptions, UringSizes};
 
+pub(crate) use away::call;
 pub(crate) use clock::deadline;
 pub(crate) use current::{descriptors_per_stream, with as with_current};
 pub(crate) use io::SocketKey;
-pub(crate) use mesh::Mesh;
 pub(crate) use shard::Shard;
 pub(crate) use task::Kept;
 pub(crate) use wakee::Wakee;

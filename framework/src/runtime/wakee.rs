@@ -22,8 +22,13 @@ impl Wakee {
     /// What `waker` wakes.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> Wakee {
-        let task = current::try_with(|shard| shard?.executor.running(waker));
-        task.map_or_else(|| Wakee::Other(waker.clone()), Wakee::Task)
+        Wakee::task(waker).map_or_else(|| Wakee::Other(waker.clone()), Wakee::Task)
+    }
+
+    /// The task that `waker` wakes, if it is the one that runs on this shard.
+    #[inline]
+    pub(super) fn task(waker: &Waker) -> Option<SlotId> {
+        current::try_with(|shard| shard?.executor.running(waker))
     }
 
     /// From now on it is what `waker` wakes. Gives back what has stood there before if that is a

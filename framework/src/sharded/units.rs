@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::runtime::{self, Kept, Mesh, ShardId};
+use crate::runtime::{self, Kept, ShardId};
 use crate::sync::{Semaphore, Units};
 
 /// The units of one kind of call: one is taken for each call that is away, for every ordered pair
@@ -104,6 +104,6 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let call = async move { (Mesh::call(shard, f).await, units) };
+    let call = async move { (runtime::call(shard, f).await, units) };
     Kept::of(runtime::spawn(call)).await
 }

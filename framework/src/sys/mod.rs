@@ -1,5 +1,6 @@
 //! The only place that names `libc` or the ring.
 
+mod atomic;
 pub(crate) mod buf_ring;
 pub(crate) mod cpu;
 pub(crate) mod epoll;
@@ -10,6 +11,7 @@ pub(crate) mod host;
 pub(crate) mod immediate;
 pub(crate) mod lend;
 pub(crate) mod limit;
+pub(crate) mod parcel;
 pub(crate) mod probe;
 pub(crate) mod quota_timer;
 pub(crate) mod ring;
@@ -22,6 +24,7 @@ pub(crate) mod sim;
 pub(crate) mod sim;
 pub(crate) mod snapshot;
 pub(crate) mod socket;
+pub(crate) mod spsc;
 pub(crate) mod thin;
 pub(crate) mod thread;
 pub(crate) mod typed;
