@@ -78,5 +78,5 @@ pub(crate) use clock::deadline;
 pub(crate) use current::{descriptors_per_stream, with as with_current};
 pub(crate) use io::SocketKey;
 pub(crate) use shard::Shard;
-pub(crate) use task::Kept;
+pub(crate) use task::{Kept, drop_quietly};
 pub(crate) use wakee::Wakee;

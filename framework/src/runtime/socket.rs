@@ -12,6 +12,7 @@ use std::task::Waker;
 use smallvec::SmallVec;
 
 use super::op::OpId;
+use super::task::drop_quietly;
 use super::wakee::Wakee;
 use crate::mem::{Buf, Chain};
 use crate::sys::socket::Descriptor;
@@ -265,16 +266,23 @@ impl Wakers {
         self.due.is_empty() && self.gone.is_empty()
     }
 
-    /// Wakes and drops. Nothing of the shard may be borrowed.
+    /// Wakes and drops, and what panics at that harms nobody else. Nothing of the shard may be
+    /// borrowed but these.
     #[inline]
     pub(super) fn release(&mut self) {
         self.due.drain(..).for_each(Wakee::wake);
-        self.gone.clear();
+        if !self.gone.is_empty() {
+            self.gone.drain(..).for_each(drop_quietly);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
 
     #[test]
@@ -282,5 +290,36 @@ mod tests {
         // A simulated descriptor is longer.
         let most = if cfg!(feature = "sim") { 128 } else { 120 };
         assert!(size_of::<Socket>() <= most);
+    }
+
+    /// Panics when it is woken, and when it is dropped.
+    struct Panics(Arc<AtomicUsize>);
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Panics>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("woken");
+        }
+    }
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.fetch_add(10, Ordering::Relaxed);
+            assert!(std::thread::panicking(), "dropped");
+        }
+    }
+
+    #[test]
+    fn wakers_that_panic_harm_nobody_but_themselves() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let waker = || Waker::from(Arc::new(Panics(Arc::clone(&count))));
+        let mut wakers = Wakers::default();
+        for _ in 0..2 {
+            wakers.wake(&mut Some(Wakee::Other(waker())));
+            wakers.forget(Some(Wakee::Other(waker())));
+        }
+        wakers.release();
+        assert!(wakers.is_empty());
+        assert_eq!(count.load(Ordering::Relaxed), 2 + 4 * 10);
     }
 }

@@ -159,7 +159,7 @@ impl<F: Future> Whole for Body<F> {
 /// Drops what a task has brought, if nobody else has it. A panic of that is the task's, and the
 /// process's hook has told of it.
 #[inline]
-pub(super) fn drop_quietly<T>(value: T) {
+pub(crate) fn drop_quietly<T>(value: T) {
     quietly(|| drop(value));
 }
 

@@ -2,6 +2,9 @@
 //!
 //! What must hold: it wakes exactly what the waker that it was made of would wake. A task of the
 //! shard, which nearly all are, it knows by its place, which costs nothing to note or to forget.
+//! Another one is cloned, which may run code of the user's: in the mesh and in `sync` nothing is
+//! borrowed then; where sockets and timers note one they are, so that a `clone` which uses them
+//! panics.
 
 use std::task::Waker;
 

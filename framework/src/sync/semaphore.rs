@@ -280,6 +280,9 @@ impl std::fmt::Debug for Units {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+
     use super::*;
     use crate::sync::testing::poll;
 
@@ -306,6 +309,28 @@ mod tests {
         let semaphore = Semaphore::new(1);
         let (mut large, mut small) = (semaphore.acquire(2), semaphore.acquire(1));
         assert!(poll(&mut large).is_none() && poll(&mut small).is_none());
+        drop(large);
+        assert!(poll(&mut small).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_waiter_whose_waker_panics_when_it_leaves_lets_those_behind_it_pass() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Panics>) {}
+        }
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let semaphore = Semaphore::new(1);
+        let (mut large, mut small) = (semaphore.acquire(2), semaphore.acquire(1));
+        let waker = Waker::from(Arc::new(Panics));
+        let pending = Pin::new(&mut large).poll(&mut Context::from_waker(&waker));
+        assert!(pending.is_pending() && poll(&mut small).is_none());
+        // From now on the line has the only one.
+        drop(waker);
         drop(large);
         assert!(poll(&mut small).unwrap().is_ok());
     }

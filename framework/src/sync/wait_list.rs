@@ -1,15 +1,17 @@
 //! [`WaitList`]: those who wait for something on one shard, first come, first served.
 //!
 //! What must hold: who has joined leaves exactly once, by itself; a place is not used again before
-//! that, so a key needs no generation; nobody is woken while the list is borrowed.
+//! that, so a key needs no generation; no waker is cloned, woken or dropped while the list is
+//! borrowed, since that may run code of the user's.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use crate::runtime::Wakee;
+use crate::runtime::{Wakee, drop_quietly};
 
 /// No neighbour.
 const NONE: usize = usize::MAX;
@@ -83,13 +85,11 @@ impl<T: Copy> WaitList<T> {
 
     /// Goes to the end of the line.
     fn join(&self, wants: T, waker: &Waker) -> Key {
+        let waker = Wakee::of(waker);
         let mut line = self.shared.line.borrow_mut();
         let before = line.last;
         let key = line.places.insert(Place {
-            state: State::Waiting {
-                wants,
-                waker: Wakee::of(waker),
-            },
+            state: State::Waiting { wants, waker },
             before,
             behind: NONE,
         });
@@ -103,13 +103,14 @@ impl<T: Copy> WaitList<T> {
 
     /// How the waiter was served; if it was not, it will be woken by `waker`.
     fn poll_served(&self, key: Key, waker: &Waker) -> Option<Answer> {
+        let waker = Wakee::of(waker);
         let mut line = self.shared.line.borrow_mut();
         let outdated = match &mut line.places[key.0].state {
             State::Served(answer) => return Some(*answer),
-            State::Waiting { waker: known, .. } => known.renew(waker),
+            State::Waiting { waker: known, .. } => mem::replace(known, waker),
         };
         drop(line);
-        drop(outdated);
+        drop_quietly(outdated);
         None
     }
 
@@ -131,7 +132,7 @@ impl<T: Copy> WaitList<T> {
         }
         let mut line = self.shared.line.borrow_mut();
         self.unlink(&mut line, first);
-        let state = std::mem::replace(&mut line.places[first].state, State::Served(answer));
+        let state = mem::replace(&mut line.places[first].state, State::Served(answer));
         drop(line);
         if let State::Waiting { waker, .. } = state {
             waker.wake();
@@ -163,7 +164,8 @@ impl<T: Copy> WaitList<T> {
         };
         let place = line.places.remove(key.0);
         drop(line);
-        drop(place);
+        // Whoever leaves has others to serve, whatever its waker does.
+        drop_quietly(place);
         answer
     }
 
