@@ -151,7 +151,8 @@ impl<T: 'static> Sharded<T> {
     }
 
     /// Runs `f` with the `T` of `shard`, there, and gives back what it returns. On the current
-    /// shard it runs at once; otherwise it costs two messages and one allocation.
+    /// shard it runs at once; otherwise it costs two messages, and an allocation where `f` or what
+    /// it returns has more than six words.
     ///
     /// # Cancel safety
     /// Dropped before its first poll nothing happens; later `f` may run all the same.
@@ -511,6 +512,8 @@ mod tests {
             for future in away.iter_mut().chain(&mut waiting) {
                 assert!(future.as_mut().poll(&mut context).is_pending());
             }
+            let mesh = runtime::stats().mesh;
+            assert_eq!((mesh.calls, mesh.waiting), (1024, 1024));
             let last = runtime::spawn(call());
             yield_now().await;
             drop(waiting);
@@ -519,6 +522,38 @@ mod tests {
             true
         });
         assert_eq!(done, [true, true]);
+    }
+
+    #[test]
+    fn a_caller_beyond_the_limit_is_answered_beside_those_who_ask_again_and_again() {
+        let done = run(2, |shard| async move {
+            let state = Sharded::start(0_u64);
+            if shard != ShardId::ZERO {
+                return 0;
+            }
+            let ask = move || async move { state.on(ShardId::of(1), |count| *count += 1).await };
+            let answers = Rc::new(Cell::new(0));
+            let asks = |_| {
+                let answers = Rc::clone(&answers);
+                runtime::spawn(async move {
+                    for _ in 0..200 {
+                        ask().await;
+                        answers.set(answers.get() + 1);
+                    }
+                })
+            };
+            let busy: Vec<_> = (0..1032).map(asks).collect();
+            while runtime::stats().mesh.waiting < 8 {
+                yield_now().await;
+            }
+            let before = answers.get();
+            ask().await;
+            let meanwhile = answers.get() - before;
+            join_all(busy).await;
+            meanwhile
+        });
+        // Behind those who wait already, and not behind whoever comes again.
+        assert!(done[0] <= 2 * 1032, "{} were answered before it", done[0]);
     }
 
     #[test]

@@ -35,11 +35,9 @@ use backlog::{Backlog, Pushed};
 use parked::Parked;
 use woken::{Raised, Woken};
 
-/// A shard and what others see of it: a mark in a queue, which is stored with release and looked at
-/// with acquire.
+/// A shard and what others see of it, but for the queues between it and them.
 struct Shard {
     parked: Parked,
-    mark: AtomicUsize,
     woken: Woken<u8>,
     /// What sleeping waits for: the message or eventfd of a doorbell.
     bell: AtomicUsize,
@@ -49,7 +47,6 @@ impl Shard {
     fn new() -> Arc<Shard> {
         Arc::new(Shard {
             parked: Parked::new(),
-            mark: AtomicUsize::new(0),
             woken: Woken::new(),
             bell: AtomicUsize::new(0),
         })
@@ -62,9 +59,9 @@ impl Shard {
     }
 
     /// Goes to sleep. Tells whether it would sleep for ever unless a bell rings.
-    fn sleeps(&self) -> bool {
+    fn sleeps(&self, queues: &[spsc::Receiver<()>]) -> bool {
         self.parked.raise();
-        let message = self.mark.load(Ordering::Acquire) > 0;
+        let message = queues.iter().any(|queue| !queue.is_empty());
         !message && !self.woken.is_waiting()
     }
 }
@@ -73,12 +70,13 @@ impl Shard {
 fn a_message_and_a_shard_that_goes_to_sleep_do_not_miss_each_other() {
     loom::model(|| {
         let shard = Shard::new();
-        let sender = Arc::clone(&shard);
+        let (mut queue, received) = spsc::channel(1);
+        let to = Arc::clone(&shard);
         let sending = thread::spawn(move || {
-            sender.mark.store(1, Ordering::Release);
-            sender.ring();
+            queue.send((), 0).expect("there is room");
+            to.ring();
         });
-        let sleeps = shard.sleeps();
+        let sleeps = shard.sleeps(&[received]);
         sending.join().unwrap();
         let rung = shard.bell.load(Ordering::SeqCst) > 0;
         assert!(!sleeps || rung, "asleep, with a message and without a bell");
@@ -119,14 +117,19 @@ fn a_queue_loses_nothing_also_where_it_is_full() {
 fn two_senders_wake_a_shard_once() {
     loom::model(|| {
         let shard = Shard::new();
-        let send = |to: Arc<Shard>| {
+        let send = |to: Arc<Shard>, mut queue: spsc::Sender<()>| {
             thread::spawn(move || {
-                to.mark.fetch_add(1, Ordering::Release);
+                queue.send((), 0).expect("there is room");
                 to.ring();
             })
         };
-        let sending = [send(Arc::clone(&shard)), send(Arc::clone(&shard))];
-        let sleeps = shard.sleeps();
+        let (one, from_one) = spsc::channel(1);
+        let (other, from_other) = spsc::channel(1);
+        let sending = [
+            send(Arc::clone(&shard), one),
+            send(Arc::clone(&shard), other),
+        ];
+        let sleeps = shard.sleeps(&[from_one, from_other]);
         sending
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
@@ -153,7 +156,7 @@ fn a_task_woken_by_another_thread_is_taken_up() {
         } else {
             Vec::new()
         };
-        let sleeps = shard.sleeps();
+        let sleeps = shard.sleeps(&[]);
         waking.join().unwrap();
         let rung = shard.bell.load(Ordering::SeqCst) > 0;
         assert!(

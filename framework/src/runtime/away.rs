@@ -1,7 +1,8 @@
 //! [`call`]: has another shard run a closure; [`Away`] is the future of its result.
 //!
-//! What must hold: a closure that was sent runs, whether or not anybody waits for it; what needs
-//! more room than a letter has is in a box, which comes back to be freed where it was made.
+//! What must hold: a closure that was sent runs, whether or not anybody waits for it, unless the
+//! shards end before; what needs more room than a letter has is in a box, which comes back, but for
+//! a panic, to be freed where it was made.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -177,6 +178,11 @@ mod tests {
         on_two_shards(|second| async move {
             let (few, many) = ([1_u64; 2], [2_u64; 100]);
             assert_eq!(call(second, move || few[0] + few[1]).await, 2);
+            // As much as a letter has room for, and a word more.
+            let (room, more) = ([1_usize; 7], [1_usize; 8]);
+            assert_eq!(call(second, move || room).await, room);
+            assert_eq!(call(second, move || more).await, more);
+            assert_eq!(call(second, move || u128::MAX).await, u128::MAX);
             assert_eq!(call(second, move || many.iter().sum::<u64>()).await, 200);
             assert_eq!(call(second, move || [few[0]; 100]).await, [1; 100]);
             assert_eq!(call(second, move || many.map(|it| it + 1)).await, [3; 100]);

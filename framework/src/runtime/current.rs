@@ -58,7 +58,8 @@ where
 /// Runs the future that `f` makes as a task on `shard`, and gives back what it ends with. The
 /// future need not be `Send`: it never leaves that shard. Seastar's `smp::submit_to`.
 ///
-/// For what needs no future, [`Sharded::on`](crate::Sharded::on) costs one allocation less.
+/// For what needs no future, [`Sharded::on`](crate::Sharded::on) costs less: no task, and mostly no
+/// allocation.
 ///
 /// # Panics
 /// If there is no such shard, or if the task panics; and outside of every shard.

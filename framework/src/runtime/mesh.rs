@@ -2,10 +2,11 @@
 //!
 //! For every ordered pair of shards there is one single-producer queue of 128 places. A message is
 //! an errand that travels to the other shard, is run there, and travels back with its result; it
-//! stands in a [`Letter`] all the time, and only where that is goes through the queues. What must
-//! hold: behind the messages of one turn one doorbell is rung, also where some
-//! have left before its end; at most `CALLS_MAX` errands of a pair are away, and a caller beyond
-//! that waits; an errand whose caller has gone still runs and comes back.
+//! stands in a [`Letter`] all the time, and only where that is goes through the queues (ADR 42).
+//! What must hold: behind the messages of one turn one doorbell is rung, also where some have left
+//! before its end; at most `CALLS_MAX` errands of a pair are away, and callers beyond that wait and
+//! are called up in the order in which they came; an errand whose caller has gone still runs and
+//! comes back, unless the shards end before.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -127,6 +128,8 @@ struct Link {
     letters: Vec<Box<Letter>>,
     /// Callers that wait for an errand to come back before they may send theirs, by ticket.
     waiting: BTreeMap<u64, Wakee>,
+    /// How many were called up and have not come yet: so many places are theirs.
+    called_up: usize,
     next_ticket: u64,
 }
 
@@ -203,6 +206,7 @@ impl Mesh {
                 calls: Calls::NONE,
                 letters: Vec::new(),
                 waiting: BTreeMap::new(),
+                called_up: 0,
                 next_ticket: 0,
             })
         };
@@ -351,10 +355,7 @@ impl Mesh {
         let wakee = Wakee::task(waker).ok_or_else(|| waker.clone());
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
-        let queued = before.filter(|ticket| link.waiting.contains_key(ticket));
-        if queued.is_some() || link.calls.len() >= CALLS_MAX {
-            let ticket = queued.unwrap_or(link.next_ticket);
-            link.next_ticket += u64::from(queued.is_none());
+        if let Err(ticket) = link.admit(before) {
             let wakee = wakee.map_or_else(Wakee::Other, Wakee::Task);
             let before = link.waiting.insert(ticket, wakee);
             drop(links);
@@ -381,11 +382,11 @@ impl Mesh {
         let mut links = self.links.borrow_mut();
         let link = links[shard].as_mut().expect("a call goes to another shard");
         let own = link.waiting.remove(&ticket);
-        let next = if own.is_none() {
-            link.next_caller()
-        } else {
-            None
-        };
+        let mut next = None;
+        if own.is_none() {
+            link.called_up -= 1;
+            next = link.next_caller();
+        }
         drop(links);
         drop(own);
         next.into_iter().for_each(Wakee::wake);
@@ -443,7 +444,36 @@ impl Mesh {
     }
 }
 
+impl Drop for Link {
+    /// What the shards end before is dropped, each by itself: it may panic.
+    fn drop(&mut self) {
+        self.outbox.drain(..).for_each(drop_quietly);
+        while let Some((letter, _)) = self.from.receive() {
+            drop_quietly(letter);
+        }
+    }
+}
+
 impl Link {
+    /// Lets a caller in that has no ticket yet, or this one; otherwise it is to wait with the
+    /// ticket that this gives.
+    #[inline]
+    fn admit(&mut self, ticket: Option<u64>) -> Result<(), u64> {
+        let Some(ticket) = ticket else {
+            let is_free = self.calls.len() + self.called_up < CALLS_MAX;
+            if is_free && self.waiting.is_empty() {
+                return Ok(());
+            }
+            self.next_ticket += 1;
+            return Err(self.next_ticket);
+        };
+        if self.waiting.contains_key(&ticket) {
+            return Err(ticket);
+        }
+        self.called_up -= 1;
+        Ok(())
+    }
+
     /// Adds a message to those of this turn.
     #[inline]
     fn post(&mut self, message: Message) {
@@ -496,110 +526,11 @@ impl Link {
     /// A place has become free: the caller that has waited longest is to be woken, when the links
     /// are not borrowed, since that may run code of the user's.
     fn next_caller(&mut self) -> Option<Wakee> {
-        self.waiting.pop_first().map(|(_, waker)| waker)
+        let (_, wakee) = self.waiting.pop_first()?;
+        self.called_up += 1;
+        Some(wakee)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The meshes of two shards.
-    fn pair() -> [Mesh; 2] {
-        let meshes: Vec<Mesh> = connect(2).into_iter().map(Mesh::new).collect();
-        meshes.try_into().ok().expect("two shards")
-    }
-
-    /// Has the first shard ask something of the second one so many times.
-    fn ask(mesh: &Mesh, count: usize) {
-        for _ in 0..count {
-            let sent = mesh.try_send(1, |letter| letter.put(|| ()), None, Waker::noop());
-            assert!(sent.is_ok());
-        }
-    }
-
-    /// Ends a turn. Tells whose doorbells were rung.
-    fn end_turn(mesh: &Mesh) -> Vec<usize> {
-        let mut rung = Vec::new();
-        mesh.send(|to| {
-            rung.push(to);
-            true
-        });
-        rung
-    }
-
-    #[test]
-    fn a_few_messages_leave_with_the_end_of_the_turn_and_more_before() {
-        let [first, second] = pair();
-        ask(&first, EARLY - 1);
-        assert!(!second.is_ready());
-        ask(&first, 1);
-        assert!(second.is_ready());
-        // They have all gone, and nobody knows yet.
-        assert!(first.stats().queued == 0 && first.is_congested());
-        assert_eq!(end_turn(&first), [1]);
-        assert!(!first.is_congested());
-        assert!(end_turn(&first).is_empty());
-        let stats = first.stats();
-        assert_eq!((stats.sent, stats.batches), (EARLY as u64, 1));
-        assert_eq!(stats.doorbells, 1);
-
-        // The answers do the same.
-        second.receive();
-        assert!(first.is_ready());
-        assert_eq!(end_turn(&second), [0]);
-        first.receive();
-        let received = [&first, &second].map(|mesh| mesh.stats().received);
-        assert_eq!(received, [EARLY as u64; 2]);
-    }
-
-    struct PanicsInDrop;
-
-    impl Drop for PanicsInDrop {
-        fn drop(&mut self) {
-            panic!("in drop");
-        }
-    }
-
-    #[test]
-    fn a_result_that_nobody_wants_harms_nobody_when_it_is_dropped() {
-        let [first, second] = pair();
-        let sent = first.try_send(1, |letter| letter.put(|| PanicsInDrop), None, Waker::noop());
-        first.abandon(1, sent.ok().unwrap());
-        ask(&first, 2);
-        end_turn(&first);
-        second.receive();
-        end_turn(&second);
-        first.receive();
-        assert_eq!(first.stats().received, 3);
-        // The others have come back behind it.
-        for call in [1, 2] {
-            let back = first.poll_back(1, call, Waker::noop(), Parcel::take::<()>);
-            assert!(matches!(back, Poll::Ready(Some(Ok(())))));
-        }
-        assert_eq!(first.stats().calls, 0);
-    }
-
-    #[test]
-    fn what_finds_the_queue_full_follows_in_its_order() {
-        let [first, second] = pair();
-        let (note, order) = std::sync::mpsc::channel();
-        let count = QUEUE_LEN + EARLY + 1;
-        for index in 0..count {
-            let note = note.clone();
-            let work = move || note.send(index).unwrap();
-            let sent = first.try_send(1, |letter| letter.put(work), None, Waker::noop());
-            assert!(sent.is_ok());
-        }
-        assert_eq!(end_turn(&first), [1]);
-        let stats = first.stats();
-        assert_eq!((stats.sent, stats.full), (QUEUE_LEN as u64, 1));
-        assert_eq!(stats.queued, EARLY + 1);
-        assert!(first.is_congested());
-        second.receive();
-        assert_eq!(end_turn(&first), [1]);
-        second.receive();
-        assert!(!first.is_congested());
-        assert!(order.try_iter().eq(0..count));
-    }
-}
+mod tests;

@@ -60,7 +60,7 @@ pub(crate) struct Shard {
     /// How many turns there were.
     pub(super) turns: Cell<u64>,
     pub(super) batch: RefCell<Vec<Completion>>,
-    /// What `reactor::wake` works on; empty between two turns.
+    /// What the reactor wakes from; empty between two turns.
     pub(super) wakers: RefCell<Wakers>,
 }
 

@@ -10,6 +10,7 @@
 )]
 
 use std::any::{Any, TypeId};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -28,7 +29,8 @@ struct Table {
     /// Of what work has brought: [`Brought`], or [`Panic`]. Of work itself, nothing that anybody
     /// takes out.
     id: TypeId,
-    /// Does the work, puts what comes of it in its place, and tells what is known of that.
+    /// Does the work, puts what comes of it in its place, and tells what is known of that. Does not
+    /// unwind.
     run: Option<unsafe fn(NonNull<Room>) -> &'static Table>,
     drop: unsafe fn(NonNull<Room>),
 }
@@ -40,6 +42,8 @@ pub(crate) struct Parcel {
     table: Option<&'static Table>,
     /// The work or the result.
     room: Room,
+    /// Which may not be shared.
+    unshared: PhantomData<*mut ()>,
 }
 
 // SAFETY: what `put` puts in may be sent, and so may what comes of it.
@@ -51,6 +55,7 @@ impl Parcel {
         Parcel {
             table: None,
             room: [MaybeUninit::uninit(); WORDS],
+            unshared: PhantomData,
         }
     }
 
@@ -83,8 +88,6 @@ impl Parcel {
         if let Some(table) = self.table
             && let Some(run) = table.run
         {
-            // What runs is nobody's to drop.
-            self.table = None;
             // SAFETY: the table is that of what stands in the room, which is borrowed, and what is
             // known of it then is what this returns.
             self.table = Some(unsafe { run(self.place()) });
