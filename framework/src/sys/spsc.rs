@@ -2,10 +2,10 @@
 //!
 //! Whether a place is taken stands beside what is in it, so that one line of the cache has to come
 //! from the other CPU for both; with a common count of what was sent it would be two, one after the
-//! other. A label goes with each item, in the same word as that mark. What must hold:
-//! the places from the receiver's position up to the sender's are the receiver's, each from when its
-//! mark is stored; all others are the sender's, each from when `received` has passed it.
-//! `framework/loom` tries all interleavings.
+//! other. A label goes with each item, in the same word as that mark. What must hold: the places
+//! from the receiver's position up to the sender's are the receiver's, each from when its mark is
+//! stored; all others are the sender's, each from when `received` has passed it. `framework/loom`
+//! tries all interleavings.
 #![expect(
     unsafe_code,
     reason = "what a place holds goes from one thread to the other by its mark alone"
