@@ -17,6 +17,7 @@ mod clock;
 mod host;
 mod questions;
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
@@ -147,9 +148,12 @@ async fn set<F: Future>(mut timer: Pin<&mut F>) {
 
 /// Does the same again and again, and drops what comes of it.
 macro_rules! again {
-    ($rounds:expr, $step:expr) => {{
+    ($rounds:expr, $step:expr) => {
+        again!($rounds, _round => $step)
+    };
+    ($rounds:expr, $round:ident => $step:expr) => {{
         let start = clock();
-        for _ in 0..$rounds {
+        for $round in 0..usize::try_from($rounds).expect("fewer") {
             let _ = black_box($step);
         }
         start.elapsed()
@@ -227,34 +231,34 @@ fn preemption(criterion: &mut Criterion) {
     });
 }
 
+/// As many counters as calls whose cost is to be seen: with one for all, each call would wait for
+/// the processor to have the count of the call before back from memory, which takes longer.
+const COUNTERS: usize = 16;
+type Counters = [u64; COUNTERS];
+
+/// Counts one up.
+fn up(counters: &mut Counters, round: usize) -> u64 {
+    let counter = &mut counters[round % COUNTERS];
+    *counter += 1;
+    *counter
+}
+
 /// Reaches what belongs to this thread; the others have nothing but the language's own.
 fn own_state(criterion: &mut Criterion) {
     let mut group = group(criterion, "state of the own shard");
     group.bench_function("Sharded::local", |bencher| {
         bencher.iter_custom(|rounds| {
             on_sunstar(move || async move {
-                let counts = sunstar::Sharded::start(0_u64);
-                again!(
-                    rounds,
-                    counts.local(|count| {
-                        *count += 1;
-                        *count
-                    })
-                )
+                let counts = sunstar::Sharded::start([0; COUNTERS]);
+                again!(rounds, round => counts.local(|counts| up(counts, round)))
             })
         });
     });
     group.bench_function("thread_local", |bencher| {
-        thread_local!(static COUNT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+        thread_local!(static COUNTS: RefCell<Counters> = const { RefCell::new([0; COUNTERS]) });
         bencher.iter_custom(|rounds| {
             on_sunstar(move || async move {
-                again!(
-                    rounds,
-                    COUNT.with(|count| {
-                        count.set(count.get() + 1);
-                        count.get()
-                    })
-                )
+                again!(rounds, round => COUNTS.with_borrow_mut(|counts| up(counts, round)))
             })
         });
     });

@@ -11,28 +11,37 @@ use crate::sys::typed::Typed;
 /// A list that only grows: a shard has a handful of types.
 #[derive(Default)]
 pub(crate) struct States {
-    first: OnceCell<Box<Node>>,
+    first: OnceCell<Place>,
 }
 
+/// A `RefCell<Option<T>>`: `None` once it was taken out.
+type Place = Typed<Node>;
+
 struct Node {
-    /// A `RefCell<Option<T>>`: `None` once it was taken out.
-    place: Typed,
-    /// Drops what is in it.
-    clear: fn(&Typed),
-    next: OnceCell<Box<Node>>,
+    /// Drops what is in the place.
+    clear: fn(&Place),
+    next: OnceCell<Place>,
 }
 
 impl States {
     /// The place of a type, if one was made.
     #[inline]
     pub(crate) fn find<T: 'static>(&self) -> Option<&RefCell<Option<T>>> {
-        let mut next = self.first.get();
-        while let Some(node) = next {
-            let place = node.place.get();
-            if place.is_some() {
-                return place;
+        let first = self.first.get()?;
+        // By itself: in a loop the way to what is found first is the one that jumps.
+        first.get().or_else(|| Self::find_behind(first))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_behind<T: 'static>(first: &Place) -> Option<&RefCell<Option<T>>> {
+        let mut next = first.head().next.get();
+        while let Some(place) = next {
+            let found = place.get();
+            if found.is_some() {
+                return found;
             }
-            next = node.next.get();
+            next = place.head().next.get();
         }
         None
     }
@@ -43,25 +52,25 @@ impl States {
             return place;
         }
         let node = Node {
-            place: Typed::new(RefCell::new(None::<T>)),
             clear: |place| {
                 let place = place.get::<RefCell<Option<T>>>();
-                drop(place.expect("made above").take());
+                drop(place.expect("made below").take());
             },
             next: OnceCell::new(),
         };
-        let last = self.nodes().last().map_or(&self.first, |node| &node.next);
-        let node = last.get_or_init(|| Box::new(node));
-        node.place.get().expect("made above")
+        let last = self.places().last();
+        let last = last.map_or(&self.first, |place| &place.head().next);
+        let place = last.get_or_init(|| Typed::new(node, RefCell::new(None::<T>)));
+        place.get().expect("made above")
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
-        iter::successors(self.first.get(), |node| node.next.get()).map(|node| &**node)
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        iter::successors(self.first.get(), |place| place.head().next.get())
     }
 
     /// Drops all values, in the order in which their places were made.
     pub(crate) fn clear(&self) {
-        self.nodes().for_each(|node| (node.clear)(&node.place));
+        self.places().for_each(|place| (place.head().clear)(place));
     }
 }
 
