@@ -4,7 +4,6 @@
 //! simulator can run all shards on one. What must hold: scopes do not nest.
 
 use std::future::Future;
-use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use super::away;
@@ -16,14 +15,14 @@ use crate::mem::Pool;
 use crate::sys::scope::Scope;
 
 thread_local! {
-    static CURRENT: Scope<Rc<Shard>> = const { Scope::new() };
+    static CURRENT: Scope<Shard> = const { Scope::new() };
 }
 
 /// Runs `f` with `shard` as the current shard.
 ///
 /// # Panics
 /// If this thread is in the scope of a shard already.
-pub(super) fn enter<R>(shard: &Rc<Shard>, f: impl FnOnce() -> R) -> R {
+pub(super) fn enter<R>(shard: &Shard, f: impl FnOnce() -> R) -> R {
     CURRENT.with(|current| current.enter(shard, f))
 }
 
@@ -32,7 +31,7 @@ pub(super) fn enter<R>(shard: &Rc<Shard>, f: impl FnOnce() -> R) -> R {
 /// # Panics
 /// Outside of every shard: only code that runs on a shard may ask for it.
 #[inline]
-pub(crate) fn with<R>(f: impl FnOnce(&Rc<Shard>) -> R) -> R {
+pub(crate) fn with<R>(f: impl FnOnce(&Shard) -> R) -> R {
     try_with(|shard| {
         f(shard.expect("not on a shard: call this from `run_on_all_shards` or a handler"))
     })
@@ -40,7 +39,7 @@ pub(crate) fn with<R>(f: impl FnOnce(&Rc<Shard>) -> R) -> R {
 
 /// Runs `f` with the current shard, if there is one.
 #[inline]
-pub(crate) fn try_with<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
+pub(crate) fn try_with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
     CURRENT.with(|current| current.with(f))
 }
 
@@ -127,7 +126,7 @@ pub fn current_shard() -> ShardId {
 /// # Panics
 /// Outside of every shard.
 pub fn shard_count() -> usize {
-    with(|shard| shard.count())
+    with(Shard::count)
 }
 
 /// The name of the current shard's driver: `uring` or `epoll`.

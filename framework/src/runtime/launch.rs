@@ -298,7 +298,7 @@ fn start(
     make: Make,
     together: &Together,
     ends: Ends,
-) -> std::result::Result<(Shard, Option<Host>), Failure> {
+) -> std::result::Result<(Rc<Shard>, Option<Host>), Failure> {
     if let Some(cpu) = config.placement.cpu(id)
         && !cpu::pin(cpu)
     {
@@ -380,7 +380,7 @@ fn epoll_error(id: ShardId, error: std::io::Error) -> Error {
 /// Runs a shard until all are done, then takes it down. Gives back nothing if another one has
 /// panicked first.
 fn live<F>(
-    shard: Shard,
+    shard: Rc<Shard>,
     together: &Together,
     idle: Idle,
     main: impl FnOnce() -> F,
@@ -388,7 +388,6 @@ fn live<F>(
 where
     F: Future + 'static,
 {
-    let shard = Rc::new(shard);
     let result = catch_unwind(AssertUnwindSafe(|| run(&shard, together, idle, main)));
     end(&shard, together, result)
 }
@@ -396,7 +395,7 @@ where
 /// As [`live`], inside another runtime.
 fn live_inside<F>(
     host: Host,
-    shard: Shard,
+    shard: Rc<Shard>,
     together: Arc<Together>,
     idle: Idle,
     main: impl FnOnce() -> F + 'static,
@@ -406,7 +405,6 @@ where
 {
     let inside = Arc::clone(&together);
     let life = move |waiter| async move {
-        let shard = Rc::new(shard);
         let result = run_inside(&waiter, &shard, &inside, idle, main).await;
         end(&shard, &inside, result)
     };
@@ -419,7 +417,7 @@ where
 
 /// Takes a shard down that has run to its end, or has panicked.
 fn end<T>(
-    shard: &Rc<Shard>,
+    shard: &Shard,
     together: &Together,
     result: thread::Result<Option<T>>,
 ) -> thread::Result<Option<T>> {
@@ -436,7 +434,7 @@ fn end<T>(
 
 /// Turns until all shards are done. `None` when another one has panicked first.
 fn run<F>(
-    shard: &Rc<Shard>,
+    shard: &Shard,
     together: &Together,
     idle: Idle,
     main: impl FnOnce() -> F,
@@ -456,7 +454,7 @@ where
 /// As [`run`], in a task of another runtime, which waits. A panic ends the turns.
 async fn run_inside<F>(
     waiter: &Waiter,
-    shard: &Rc<Shard>,
+    shard: &Shard,
     together: &Together,
     idle: Idle,
     main: impl FnOnce() -> F,
@@ -486,7 +484,7 @@ struct Life<T> {
 }
 
 impl<T: 'static> Life<T> {
-    fn begin<F>(shard: &Rc<Shard>, idle: Idle, main: impl FnOnce() -> F) -> Life<T>
+    fn begin<F>(shard: &Shard, idle: Idle, main: impl FnOnce() -> F) -> Life<T>
     where
         F: Future<Output = T> + 'static,
     {
@@ -500,7 +498,7 @@ impl<T: 'static> Life<T> {
     }
 
     /// One turn. Breaks when all shards are done; with `None` when another one has panicked first.
-    fn turn(&mut self, shard: &Rc<Shard>, together: &Together) -> ControlFlow<Option<T>, Wait> {
+    fn turn(&mut self, shard: &Shard, together: &Together) -> ControlFlow<Option<T>, Wait> {
         let mut wait = reactor::turn(shard);
         if self.result.is_none()
             && let Poll::Ready(ready) = poll_once(shard, &mut self.main)
@@ -519,7 +517,7 @@ impl<T: 'static> Life<T> {
 }
 
 /// Looks whether the main task has ended. Its own waker is not needed: it can end only in a turn.
-fn poll_once<T>(shard: &Rc<Shard>, main: &mut Task<T>) -> Poll<T> {
+fn poll_once<T>(shard: &Shard, main: &mut Task<T>) -> Poll<T> {
     if !main.is_finished() {
         return Poll::Pending;
     }

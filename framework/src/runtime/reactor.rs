@@ -5,7 +5,6 @@
 //! watcher sees how long a turn lasts (`stall`). There is one system call per turn at most, the
 //! driver's `enter`, which also starts what was queued.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::current;
@@ -17,7 +16,7 @@ use super::shard::Shard;
 const CONGESTED_WAIT: Duration = Duration::from_micros(50);
 
 /// One turn: does everything that is ready, and tells what to wait for.
-pub(super) fn turn(shard: &Rc<Shard>) -> Wait {
+pub(super) fn turn(shard: &Shard) -> Wait {
     current::enter(shard, || {
         shard.outside.pulse.beat();
         shard.turns.set(shard.turns.get() + 1);

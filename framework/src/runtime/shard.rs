@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::alien::CallCount;
@@ -43,6 +44,8 @@ impl Outside {
 
 /// Everything that belongs to one shard. It never leaves its thread.
 pub(crate) struct Shard {
+    /// For those who keep it beyond its scope.
+    this: Weak<Shard>,
     pub(crate) id: ShardId,
     pub(crate) outside: Arc<Outside>,
     /// By shard, this one included.
@@ -72,11 +75,12 @@ impl Shard {
         ends: Ends,
         driver: Driver,
         blocking: Arc<BlockingPool>,
-    ) -> Shard {
+    ) -> Rc<Shard> {
         let clock = Clock::new();
         let timers = RefCell::new(Wheel::new(clock.now()));
         let outside = Arc::clone(&all[id.index()]);
-        Shard {
+        Rc::new_cyclic(|this| Shard {
+            this: Weak::clone(this),
             id,
             outside: Arc::clone(&outside),
             all,
@@ -91,7 +95,12 @@ impl Shard {
             turns: Cell::new(0),
             batch: RefCell::new(Vec::new()),
             wakers: RefCell::default(),
-        }
+        })
+    }
+
+    /// It, for as long as somebody wants.
+    pub(crate) fn keep(&self) -> Rc<Shard> {
+        self.this.upgrade().expect("it is used")
     }
 
     /// Drops all that lives on it. Must run in its scope.

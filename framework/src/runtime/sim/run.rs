@@ -118,7 +118,6 @@ where
             Driver::Sim(driver),
             blocking,
         );
-        let shard = Rc::new(shard);
         let main = current::enter(&shard, || shard.executor.spawn(main(id)));
         Lane {
             shard,
