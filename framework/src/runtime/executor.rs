@@ -417,6 +417,13 @@ impl Executor {
         self.slots.borrow_mut().wake(number);
     }
 
+    /// Makes the task in this place of this shard ready, if there is one.
+    #[inline]
+    pub(super) fn wake_here(&self, slot: SlotId) {
+        debug_assert!(slot.is_of(self.home.id()));
+        self.wake(slot.number());
+    }
+
     /// Takes in what other threads want.
     pub(crate) fn collect(&self) {
         let outside = self.home.outside();

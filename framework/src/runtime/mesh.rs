@@ -9,9 +9,10 @@
 //! comes back, unless the shards end before.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
+use super::slot::SlotId;
 use super::task::drop_quietly;
 use super::wakee::Wakee;
 use crate::mem::prefetch;
@@ -33,7 +34,16 @@ const LETTERS_MAX: usize = QUEUE_LEN;
 #[repr(align(64))]
 struct Letter(Parcel);
 
-/// A message on its way.
+impl Letter {
+    /// Out of the way of those that are used again.
+    #[cold]
+    #[inline(never)]
+    fn boxed() -> Box<Letter> {
+        Box::new(Letter(Parcel::new()))
+    }
+}
+
+/// A message that has come in.
 struct Message {
     letter: Box<Letter>,
     call: u16,
@@ -51,12 +61,12 @@ impl Message {
             was_run: label & 1 == 1,
         }
     }
+}
 
-    /// All but the letter.
-    #[inline]
-    fn label(&self) -> u32 {
-        u32::from(self.call) << 1 | u32::from(self.was_run)
-    }
+/// All of a message but the letter.
+#[inline]
+fn label(call: u16, was_run: bool) -> u32 {
+    u32::from(call) << 1 | u32::from(was_run)
 }
 
 /// The caller's end of a call. In parts that are written one by one: what is put together first and
@@ -105,6 +115,17 @@ impl Calls {
         &mut self.places[usize::from(number)]
     }
 
+    /// The task that waits for this call, which then does not any more.
+    #[inline]
+    fn task_of(&mut self, number: u16) -> Option<SlotId> {
+        let caller = &mut self.get(number).caller;
+        let Some(Wakee::Task(slot)) = *caller else {
+            return None;
+        };
+        *caller = None;
+        Some(slot)
+    }
+
     /// Ends a call that is back.
     #[inline]
     fn take_back(&mut self, number: u16) -> Option<Box<Letter>> {
@@ -119,7 +140,7 @@ struct Link {
     to: Sender<Box<Letter>>,
     from: Receiver<Box<Letter>>,
     /// Messages of this turn, and those that found the queue full.
-    outbox: VecDeque<Message>,
+    outbox: Vec<(Box<Letter>, u32)>,
     /// How many have left since the doorbell was rung.
     unrung: usize,
     calls: Calls,
@@ -201,7 +222,7 @@ impl Mesh {
             Some(Link {
                 to,
                 from,
-                outbox: VecDeque::new(),
+                outbox: Vec::new(),
                 unrung: 0,
                 calls: Calls::NONE,
                 letters: Vec::new(),
@@ -261,16 +282,19 @@ impl Mesh {
         self.counts.set(counts);
     }
 
-    /// Runs what has come from other shards, at most one queue's worth from each.
-    pub(crate) fn receive(&self) {
+    /// Takes in what has come from other shards, at most one queue's worth from each: runs errands,
+    /// and gives those that are back to their callers, of which `wake` wakes the tasks.
+    #[inline]
+    pub(crate) fn receive(&self, wake: impl Fn(SlotId)) {
         let count = self.links.borrow().len();
         let mut inbox = self.inbox.borrow_mut();
         for from in 0..count {
+            let mut received = 0;
             if let Some(link) = &mut self.links.borrow_mut()[from] {
-                link.take_in(&mut inbox);
+                received = link.take_in(&mut inbox, &wake);
             }
-            if !inbox.is_empty() {
-                self.count(|counts| counts.received += inbox.len() as u64);
+            if received > 0 {
+                self.count(|counts| counts.received += received);
                 inbox
                     .drain(..)
                     .for_each(|message| self.accept(from, message));
@@ -291,11 +315,7 @@ impl Mesh {
         letter.0.run();
         let mut links = self.links.borrow_mut();
         let link = links[from].as_mut().expect("it came through this link");
-        link.post(Message {
-            letter,
-            call,
-            was_run: true,
-        });
+        link.post(letter, label(call, true));
     }
 
     /// Gives an errand that is back to its caller; drops it when that has gone.
@@ -369,11 +389,7 @@ impl Mesh {
         }
         let mut letter = link.blank_letter();
         put(&mut letter.0);
-        link.post(Message {
-            letter,
-            call,
-            was_run: false,
-        });
+        link.post(letter, label(call, false));
         Ok(call)
     }
 
@@ -476,8 +492,8 @@ impl Link {
 
     /// Adds a message to those of this turn.
     #[inline]
-    fn post(&mut self, message: Message) {
-        self.outbox.push_back(message);
+    fn post(&mut self, letter: Box<Letter>, label: u32) {
+        self.outbox.push((letter, label));
         if self.outbox.len().is_multiple_of(EARLY) {
             self.flush();
         }
@@ -485,34 +501,41 @@ impl Link {
 
     /// Moves the outbox into the queue, as far as there is room.
     fn flush(&mut self) {
-        while let Some(message) = self.outbox.pop_front() {
-            let label = message.label();
-            if let Err(letter) = self.to.send(message.letter, label) {
-                self.outbox.push_front(Message::new(letter, label));
-                return;
-            }
-            self.unrung += 1;
-        }
+        self.unrung += self.to.send(&mut self.outbox);
     }
 
-    /// Moves what has come in into `inbox`, at most one queue's worth.
-    fn take_in(&mut self, inbox: &mut Vec<Message>) {
-        for _ in 0..QUEUE_LEN {
+    /// Takes in at most one queue's worth, and tells how many messages that was: what is back for a
+    /// task of this shard, which is all that comes back to most, at once, all else into `inbox`.
+    #[inline]
+    fn take_in(&mut self, inbox: &mut Vec<Message>, wake: impl Fn(SlotId)) -> u64 {
+        for count in 0..QUEUE_LEN as u64 {
             let Some((letter, label)) = self.from.receive() else {
-                return;
+                return count;
             };
             // What is in it comes from the other shard's cache, which takes longer than to accept
             // the messages before it.
             prefetch(&*letter);
-            inbox.push(Message::new(letter, label));
+            let message = Message::new(letter, label);
+            let task = message
+                .was_run
+                .then(|| self.calls.task_of(message.call))
+                .flatten();
+            match task {
+                Some(slot) => {
+                    self.calls.get(message.call).back = Some(message.letter);
+                    wake(slot);
+                }
+                None => inbox.push(message),
+            }
         }
+        QUEUE_LEN as u64
     }
 
     #[inline]
     #[expect(clippy::unnecessary_box_returns, reason = "it stays where it is")]
     fn blank_letter(&mut self) -> Box<Letter> {
         let kept = self.letters.pop();
-        kept.unwrap_or_else(|| Box::new(Letter(Parcel::new())))
+        kept.unwrap_or_else(Letter::boxed)
     }
 
     /// Takes an empty letter back for a later call, if there are not enough.

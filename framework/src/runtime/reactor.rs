@@ -30,7 +30,8 @@ pub(super) fn turn(shard: &Shard) -> Wait {
         drop(batch);
         wake_sockets(shard);
         shard.executor.collect();
-        shard.mesh.receive();
+        let wake = |slot| shard.executor.wake_here(slot);
+        shard.mesh.receive(wake);
         wake_timers(shard);
         shard.executor.run(&shard.clock, &shard.outside.pulse);
         shard.mesh.send(|to| {

@@ -13,7 +13,7 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::thread;
 
 /// So many words there may be of work, and of its result.
@@ -33,6 +33,15 @@ struct Table {
     /// unwind.
     run: Option<unsafe fn(NonNull<Room>) -> &'static Table>,
     drop: unsafe fn(NonNull<Room>),
+}
+
+impl Table {
+    /// Whether it is that of a result of this type.
+    #[inline]
+    fn is_of<T: 'static>(&'static self) -> bool {
+        // The same table is most often at the same place, and needs no look at what it says.
+        ptr::eq(self, Known::<T>::TABLE) || self.id == TypeId::of::<T>()
+    }
 }
 
 /// Work, to be run by whoever does not know its type, and then its result, to be taken out by
@@ -97,13 +106,13 @@ impl Parcel {
     /// Takes the result out, if it is there and an `R`.
     #[inline]
     pub(crate) fn take<R: Send + 'static>(&mut self) -> Option<thread::Result<R>> {
-        let id = self.table?.id;
-        if id == TypeId::of::<Brought<R>>() {
+        let table = self.table?;
+        if table.is_of::<Brought<R>>() {
             self.table = None;
-            // SAFETY: the id says what it is, and without a table nobody uses it there again.
+            // SAFETY: the table says what it is, and without one nobody uses it there again.
             return Some(Ok(unsafe { self.place().cast::<Brought<R>>().read() }.0));
         }
-        if id == TypeId::of::<Panic>() {
+        if table.is_of::<Panic>() {
             self.table = None;
             // SAFETY: as above.
             return Some(Err(unsafe { self.place().cast::<Panic>().read() }));

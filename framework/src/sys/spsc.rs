@@ -113,24 +113,33 @@ pub(crate) struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends an item with its label; gives it back if there is no room.
+    /// Sends the first of these items, as many as there is room for, each with its label; tells how
+    /// many.
     #[inline]
-    pub(crate) fn send(&mut self, item: T, label: u32) -> Result<(), T> {
+    pub(crate) fn send(&mut self, items: &mut Vec<(T, u32)>) -> usize {
         let shared = &*self.shared;
-        if self.at.wrapping_sub(self.received) == shared.len {
+        let mut room = self.room();
+        if room < items.len() {
             self.received = shared.received.0.load(Ordering::Acquire);
-            if self.at.wrapping_sub(self.received) == shared.len {
-                return Err(item);
-            }
+            room = self.room();
         }
-        let place = shared.place(self.at);
-        // SAFETY: what was here `len` positions ago was received, and what is here from now on is
-        // not looked at before its mark.
-        place.item.with_mut(|to| unsafe { (*to).write(item) });
-        self.at = self.at.wrapping_add(1);
-        let mark = u64::from(self.at) << 32 | u64::from(label);
-        place.mark.store(mark, Ordering::Release);
-        Ok(())
+        let count = room.min(items.len());
+        for (item, label) in items.drain(..count) {
+            let place = shared.place(self.at);
+            // SAFETY: what was here `len` positions ago was received, and what is here from now on
+            // is not looked at before its mark.
+            place.item.with_mut(|to| unsafe { (*to).write(item) });
+            self.at = self.at.wrapping_add(1);
+            let mark = u64::from(self.at) << 32 | u64::from(label);
+            place.mark.store(mark, Ordering::Release);
+        }
+        count
+    }
+
+    /// How many places are free for certain.
+    #[inline]
+    fn room(&self) -> usize {
+        (self.shared.len - self.at.wrapping_sub(self.received)) as usize
     }
 }
 
@@ -167,22 +176,34 @@ mod tests {
 
     use super::*;
 
+    /// Sends these, and tells which of them there was no room for.
+    fn send<T>(sender: &mut Sender<T>, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut items = items.into_iter().zip(7..).collect();
+        sender.send(&mut items);
+        items.into_iter().map(|(item, _)| item).collect()
+    }
+
     #[test]
     fn items_come_in_their_order_with_their_labels_as_many_as_there_is_room_for() {
         let (mut sender, mut receiver) = channel(4);
         assert!(receiver.is_empty() && receiver.receive().is_none());
-        for item in 0..4 {
-            assert_eq!(sender.send(item, u32::MAX - item), Ok(()));
-        }
-        assert_eq!(sender.send(4, 0), Err(4));
+        let mut items = (0..6).map(|item| (item, u32::MAX - item)).collect();
+        assert_eq!(sender.send(&mut items), 4);
+        assert_eq!(items, [(4, u32::MAX - 4), (5, u32::MAX - 5)]);
+        assert_eq!(sender.send(&mut items), 0);
         assert_eq!(receiver.receive(), Some((0, u32::MAX)));
-        assert_eq!((sender.send(4, 0), sender.send(5, 0)), (Ok(()), Err(5)));
-        for item in 1..4 {
+        assert_eq!(sender.send(&mut items), 1);
+        assert_eq!(sender.send(&mut items), 0);
+        assert_eq!(items, [(5, u32::MAX - 5)]);
+        for item in 1..5 {
+            assert!(!receiver.is_empty());
             assert_eq!(receiver.receive(), Some((item, u32::MAX - item)));
         }
-        assert!(!receiver.is_empty());
-        assert_eq!(receiver.receive(), Some((4, 0)));
         assert!(receiver.is_empty() && receiver.receive().is_none());
+        assert_eq!((sender.send(&mut items), items.len()), (1, 0));
+        assert_eq!(sender.send(&mut items), 0);
+        assert_eq!(receiver.receive(), Some((5, u32::MAX - 5)));
+        assert!(receiver.is_empty());
     }
 
     #[test]
@@ -194,11 +215,9 @@ mod tests {
         sender.shared.received.0.store(at, Ordering::Relaxed);
         for item in 0..8 {
             assert!(receiver.is_empty());
-            assert_eq!(sender.send(item, 0), Ok(()));
-            assert_eq!(sender.send(item + 1, 1), Ok(()));
-            assert_eq!(sender.send(item + 2, 2), Err(item + 2));
-            assert_eq!(receiver.receive(), Some((item, 0)));
-            assert_eq!(receiver.receive(), Some((item + 1, 1)));
+            assert_eq!(send(&mut sender, [item, item + 1, item + 2]), [item + 2]);
+            assert_eq!(receiver.receive(), Some((item, 7)));
+            assert_eq!(receiver.receive(), Some((item + 1, 8)));
         }
     }
 
@@ -207,11 +226,9 @@ mod tests {
         for sender_is_last in [false, true] {
             let item = Rc::new(());
             let (mut sender, mut receiver) = channel(4);
-            for _ in 0..4 {
-                sender.send(Rc::clone(&item), 0).unwrap();
-            }
+            assert!(send(&mut sender, vec![Rc::clone(&item); 4]).is_empty());
             let received = receiver.receive().unwrap();
-            sender.send(Rc::clone(&item), 0).unwrap();
+            assert!(send(&mut sender, [Rc::clone(&item)]).is_empty());
             assert_eq!(Rc::strong_count(&item), 6);
             let (mut sender, mut receiver) = (Some(sender), Some(receiver));
             if sender_is_last {
@@ -231,11 +248,15 @@ mod tests {
         const COUNT: u32 = 2_000;
         let (mut sender, mut receiver) = channel(4);
         let sending = thread::spawn(move || {
+            let mut items = Vec::new();
             for index in 0..COUNT {
-                let mut item = Box::new(index);
-                while let Err(back) = sender.send(item, index ^ 1) {
-                    item = back;
-                    thread::yield_now();
+                items.push((Box::new(index), index ^ 1));
+                // One, two and three at a time, and what is left of them.
+                let left = if index + 1 < COUNT { index % 3 } else { 0 };
+                while items.len() > left as usize {
+                    if sender.send(&mut items) == 0 {
+                        thread::yield_now();
+                    }
                 }
             }
         });

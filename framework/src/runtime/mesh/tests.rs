@@ -23,6 +23,11 @@ fn ask(mesh: &Mesh, count: usize) {
     }
 }
 
+/// Here are none.
+fn no_task(slot: SlotId) {
+    unreachable!("{slot:?} waits for nothing");
+}
+
 /// Ends a turn. Tells whose doorbells were rung.
 fn end_turn(mesh: &Mesh) -> Vec<usize> {
     let mut rung = Vec::new();
@@ -50,10 +55,10 @@ fn a_few_messages_leave_with_the_end_of_the_turn_and_more_before() {
     assert_eq!(stats.doorbells, 1);
 
     // The answers do the same.
-    second.receive();
+    second.receive(no_task);
     assert!(first.is_ready());
     assert_eq!(end_turn(&second), [0]);
-    first.receive();
+    first.receive(no_task);
     let received = [&first, &second].map(|mesh| mesh.stats().received);
     assert_eq!(received, [EARLY as u64; 2]);
 }
@@ -73,9 +78,9 @@ fn a_result_that_nobody_wants_harms_nobody_when_it_is_dropped() {
     first.abandon(1, sent.ok().unwrap());
     ask(&first, 2);
     end_turn(&first);
-    second.receive();
+    second.receive(no_task);
     end_turn(&second);
-    first.receive();
+    first.receive(no_task);
     assert_eq!(first.stats().received, 3);
     // The others have come back behind it.
     for call in [1, 2] {
@@ -101,9 +106,9 @@ fn what_finds_the_queue_full_follows_in_its_order() {
     assert_eq!((stats.sent, stats.full), (QUEUE_LEN as u64, 1));
     assert_eq!(stats.queued, EARLY + 1);
     assert!(first.is_congested());
-    second.receive();
+    second.receive(no_task);
     assert_eq!(end_turn(&first), [1]);
-    second.receive();
+    second.receive(no_task);
     assert!(!first.is_congested());
     assert!(order.try_iter().eq(0..count));
 }
@@ -143,9 +148,9 @@ impl Caller {
 fn exchange([first, second]: &[Mesh; 2]) {
     while first.is_congested() || first.stats().received < first.stats().sent {
         end_turn(first);
-        second.receive();
+        second.receive(no_task);
         end_turn(second);
-        first.receive();
+        first.receive(no_task);
     }
 }
 
@@ -294,11 +299,11 @@ fn a_caller_may_look_at_the_mesh_when_it_is_woken() {
     ask(first, CALLS_MAX - 1);
     send().unwrap_err();
     end_turn(first);
-    meshes[1].receive();
+    meshes[1].receive(no_task);
     end_turn(&meshes[1]);
     // The call that was sent, which finds no room for another, and, when that is taken, the one
     // that waits.
-    first.receive();
+    first.receive(no_task);
     assert_eq!(first.stats().waiting, 2);
     assert!(take(first, 0).is_ready());
     let stats = first.stats();
