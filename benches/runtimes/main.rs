@@ -17,7 +17,6 @@ mod clock;
 mod host;
 mod questions;
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
@@ -148,12 +147,9 @@ async fn set<F: Future>(mut timer: Pin<&mut F>) {
 
 /// Does the same again and again, and drops what comes of it.
 macro_rules! again {
-    ($rounds:expr, $step:expr) => {
-        again!($rounds, _round => $step)
-    };
-    ($rounds:expr, $round:ident => $step:expr) => {{
+    ($rounds:expr, $step:expr) => {{
         let start = clock();
-        for $round in 0..usize::try_from($rounds).expect("fewer") {
+        for _ in 0..$rounds {
             let _ = black_box($step);
         }
         start.elapsed()
@@ -231,34 +227,43 @@ fn preemption(criterion: &mut Criterion) {
     });
 }
 
-/// As many counters as calls whose cost is to be seen: with one for all, each call would wait for
-/// the processor to have the count of the call before back from memory, which takes longer.
-const COUNTERS: usize = 16;
-type Counters = [u64; COUNTERS];
-
-/// Counts one up.
-fn up(counters: &mut Counters, round: usize) -> u64 {
-    let counter = &mut counters[round % COUNTERS];
-    *counter += 1;
-    *counter
+fn start<T: Default + 'static>() {
+    sunstar::Sharded::start(T::default());
 }
 
 /// Reaches what belongs to this thread; the others have nothing but the language's own.
 fn own_state(criterion: &mut Criterion) {
     let mut group = group(criterion, "state of the own shard");
-    group.bench_function("Sharded::local", |bencher| {
-        bencher.iter_custom(|rounds| {
-            on_sunstar(move || async move {
-                let counts = sunstar::Sharded::start([0; COUNTERS]);
-                again!(rounds, round => counts.local(|counts| up(counts, round)))
-            })
+    // Its place among the types of the shard is that in which they were started.
+    for (name, others) in [("Sharded::local", 0), ("Sharded::local, the fourth", 3)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                on_sunstar(move || async move {
+                    let before: [fn(); 3] = [start::<u8>, start::<u16>, start::<u32>];
+                    before[..others].iter().for_each(|start| start());
+                    let counts = sunstar::Sharded::start(0_u64);
+                    again!(
+                        rounds,
+                        counts.local(|count| {
+                            *count += 1;
+                            *count
+                        })
+                    )
+                })
+            });
         });
-    });
+    }
     group.bench_function("thread_local", |bencher| {
-        thread_local!(static COUNTS: RefCell<Counters> = const { RefCell::new([0; COUNTERS]) });
+        thread_local!(static COUNT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
         bencher.iter_custom(|rounds| {
             on_sunstar(move || async move {
-                again!(rounds, round => COUNTS.with_borrow_mut(|counts| up(counts, round)))
+                again!(
+                    rounds,
+                    COUNT.with(|count| {
+                        count.set(count.get() + 1);
+                        count.get()
+                    })
+                )
             })
         });
     });

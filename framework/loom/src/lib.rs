@@ -27,6 +27,8 @@ mod atomic {
     pub(super) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 }
 
+use std::ops::Range;
+
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -88,9 +90,12 @@ fn a_queue_loses_nothing_also_where_it_is_full() {
     loom::model(|| {
         let (mut sender, mut receiver) = spsc::channel(2);
         let sending = thread::spawn(move || {
-            // Two together, and one that has to wait for room.
-            let mut items = (0..3_u32).map(|item| (Box::new(item), 7)).collect();
-            while sender.send(&mut items) == 0 || !items.is_empty() {
+            // One, and two together, for which there is room for one until the first was received.
+            let items = |range: Range<u32>| range.map(|item| (Box::new(item), 7)).collect();
+            sender.send(&mut items(0..1));
+            let mut items: Vec<_> = items(1..3);
+            while !items.is_empty() {
+                sender.send(&mut items);
                 thread::yield_now();
             }
         });

@@ -38,7 +38,7 @@ impl TcpListener {
         runtime::with_current(|shard| {
             let key = shard.io.borrow_mut().open_listener(descriptor);
             TcpListener {
-                shard: shard.keep(),
+                shard: shard.share(),
                 key,
             }
         })

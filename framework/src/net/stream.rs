@@ -64,7 +64,7 @@ impl TcpStream {
         runtime::with_current(|shard| {
             let key = shard.io.borrow_mut().open(descriptor);
             TcpStream {
-                shard: shard.keep(),
+                shard: shard.share(),
                 key,
             }
         })

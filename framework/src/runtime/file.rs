@@ -140,7 +140,7 @@ fn shard_that_takes_files() -> Option<Rc<Shard>> {
     current::try_with(|shard| {
         let shard = shard?;
         let takes_files = shard.io.borrow().driver.takes_files();
-        takes_files.then(|| shard.keep())
+        takes_files.then(|| shard.share())
     })
 }
 

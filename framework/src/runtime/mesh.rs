@@ -5,8 +5,9 @@
 //! stands in a [`Letter`] all the time, and only where that is goes through the queues (ADR 42).
 //! What must hold: behind the messages of one turn one doorbell is rung, also where some have left
 //! before its end; at most `CALLS_MAX` errands of a pair are away, and callers beyond that wait and
-//! are called up in the order in which they came; an errand whose caller has gone still runs and
-//! comes back, unless the shards end before.
+//! are called up in the order in which they came; errands of a pair run in the order in which they
+//! were sent, and what comes back together with some is the callers' before these run; an errand
+//! whose caller has gone still runs and comes back, unless the shards end before.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -115,9 +116,10 @@ impl Calls {
         &mut self.places[usize::from(number)]
     }
 
-    /// The task that waits for this call, which then does not any more.
+    /// Takes the task out that waits for this call, if it is a task: so the call is wanted, and the
+    /// task is of this shard, since only its own tasks call from it.
     #[inline]
-    fn task_of(&mut self, number: u16) -> Option<SlotId> {
+    fn take_task(&mut self, number: u16) -> Option<SlotId> {
         let caller = &mut self.get(number).caller;
         let Some(Wakee::Task(slot)) = *caller else {
             return None;
@@ -518,7 +520,7 @@ impl Link {
             let message = Message::new(letter, label);
             let task = message
                 .was_run
-                .then(|| self.calls.task_of(message.call))
+                .then(|| self.calls.take_task(message.call))
                 .flatten();
             match task {
                 Some(slot) => {

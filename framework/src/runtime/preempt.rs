@@ -1,13 +1,13 @@
 //! [`need_preempt`] and [`yield_if_needed`]: where a long task asks whether others wait.
 //!
-//! What must hold: asking costs a load and a store; the clock is read only when a count of calls
-//! has run down. The count is made anew at each reading, from how far apart the calls were, so that
-//! the next reading comes within an eighth of what is left; it starts at one and at most doubles,
-//! up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon. Where
-//! nothing but asking is done, as far as that count can tell, the kernel is told to end it
-//! ([`QuotaTimer`]), and asking costs the load only. In a slice of spare time there is no such
-//! timer, and each reading also looks for what has come (ADR 31). Neither count nor timer outlives
-//! its turn: who asks next would never be told.
+//! What must hold: asking costs a call, a load and a store; the clock is read only when a count of
+//! calls has run down. The count is made anew at each reading, from how far apart the calls were,
+//! so that the next reading comes within an eighth of what is left; it starts at one and at most
+//! doubles, up to `CALLS_MAX`, so that calls which become rarer all of a sudden are noticed soon.
+//! Where nothing but asking is done, as far as that count can tell, the kernel is told to end it
+//! ([`QuotaTimer`]), and asking costs a load only. In a slice of spare time there is no such timer,
+//! and each reading also looks for what has come (ADR 31). Neither count nor timer outlives its
+//! turn: who asks next would never be told.
 
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
@@ -206,8 +206,9 @@ pub fn need_preempt() -> bool {
     count() != TIMED && count_down()
 }
 
-/// Not a part of the loop that asks: what comes here asks once in 16 ns or more, and what does not
-/// has one branch that is never taken.
+/// Not a part of the loop that asks: where the kernel ends the count, which is where nothing but
+/// asking is done, that has one branch then, which is never taken. Who comes here mostly does
+/// something else besides, for which a call is little.
 #[inline(never)]
 fn count_down() -> bool {
     ask(Asker::Task)

@@ -44,7 +44,7 @@ impl Outside {
 
 /// Everything that belongs to one shard. It never leaves its thread.
 pub(crate) struct Shard {
-    /// For those who keep it beyond its scope.
+    /// What [`share`](Shard::share) gives away.
     this: Weak<Shard>,
     pub(crate) id: ShardId,
     pub(crate) outside: Arc<Outside>,
@@ -98,9 +98,10 @@ impl Shard {
         })
     }
 
-    /// It, for as long as somebody wants.
-    pub(crate) fn keep(&self) -> Rc<Shard> {
-        self.this.upgrade().expect("it is used")
+    /// A share in it, for what lives on it. Not for what it drops when it goes itself.
+    pub(crate) fn share(&self) -> Rc<Shard> {
+        let this = self.this.upgrade();
+        this.expect("only who has a share can have lent it")
     }
 
     /// Drops all that lives on it. Must run in its scope.

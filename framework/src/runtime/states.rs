@@ -29,21 +29,25 @@ impl States {
     pub(crate) fn find<T: 'static>(&self) -> Option<&RefCell<Option<T>>> {
         let first = self.first.get()?;
         // By itself: in a loop the way to what is found first is the one that jumps.
-        first.get().or_else(|| Self::find_behind(first))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn find_behind<T: 'static>(first: &Place) -> Option<&RefCell<Option<T>>> {
+        if let Some(found) = first.recognize() {
+            return Some(found);
+        }
         let mut next = first.head().next.get();
         while let Some(place) = next {
-            let found = place.get();
+            let found = place.recognize();
             if found.is_some() {
                 return found;
             }
             next = place.head().next.get();
         }
-        None
+        self.find_by_id()
+    }
+
+    /// As [`find`](States::find), for what is not there or was not recognized.
+    #[cold]
+    #[inline(never)]
+    fn find_by_id<T: 'static>(&self) -> Option<&RefCell<Option<T>>> {
+        self.places().find_map(Typed::get)
     }
 
     /// The place of a type, made if there is none.

@@ -233,19 +233,11 @@ impl Wheel {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::sys::testing::Count;
 
     fn count() -> (Arc<Count>, Wakee) {
-        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let count = Arc::new(Count::default());
         (Arc::clone(&count), Wakee::Other(Waker::from(count)))
     }
 
@@ -357,13 +349,13 @@ mod tests {
     #[test]
     fn a_timer_wakes_the_waker_that_was_set_last() {
         let (mut wheel, start) = wheel();
-        let ((old, old_waker), new) = (count(), Arc::new(Count(AtomicUsize::new(0))));
+        let ((old, old_waker), new) = (count(), Arc::new(Count::default()));
         let new_waker = Waker::from(Arc::clone(&new));
         let key = wheel.insert(start + Duration::from_secs(1), old_waker);
         assert!(wheel.rewake(key, &new_waker).is_some());
         wheel.advance(start + Duration::from_secs(2), Wakee::wake);
         assert!(wheel.rewake(key, &new_waker).is_none());
-        let counts = (old.0.load(Ordering::Relaxed), new.0.load(Ordering::Relaxed));
+        let counts = (old.get(), new.get());
         assert_eq!(counts, (0, 1));
     }
 }

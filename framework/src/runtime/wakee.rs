@@ -88,20 +88,11 @@ impl Wakee {
 mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Poll, Wake};
+    use std::task::Poll;
 
     use super::*;
     use crate::runtime::{Config, Placement, run_on_all_shards, spawn, yield_now};
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Count>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::sys::testing::Count;
 
     fn on_a_shard<F: Future<Output = ()> + 'static>(main: fn() -> F) {
         let config = Config::new(Placement::unpinned(1));
@@ -160,6 +151,6 @@ mod tests {
         assert!(Wakee::note(&mut wakee, &waker).is_none());
         assert_eq!(Arc::strong_count(&count), 3, "it is not cloned again");
         wakee.unwrap().wake();
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.get(), 1);
     }
 }

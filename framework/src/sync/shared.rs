@@ -169,18 +169,8 @@ mod tests {
     use super::*;
     use crate::sync::testing::poll;
     use crate::sync::{Closed, oneshot};
+    use crate::sys::testing::Count;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Count>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     #[test]
     fn everybody_gets_the_one_output() {
@@ -204,6 +194,6 @@ mod tests {
         let polled = Pin::new(&mut second).poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending() && poll(&mut first).is_none());
         drop(first);
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.get(), 1);
     }
 }

@@ -79,17 +79,9 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::sys::testing::Count;
 
     const TOKEN: NonZeroU64 = NonZeroU64::MAX;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Count>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     /// Lends a count, and knows how often it was asked for a waker that lasts.
     #[derive(Default)]
@@ -116,7 +108,7 @@ mod tests {
         let lender = Lender::default();
         lend(TOKEN, &lender, Waker::wake_by_ref);
         assert_eq!(lender.asked.load(Ordering::Relaxed), 0);
-        assert_eq!(lender.count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(lender.count.get(), 1);
         assert_eq!(Arc::strong_count(&lender.count), 1);
     }
 
@@ -131,18 +123,12 @@ mod tests {
         assert_eq!(token(&kept), None, "it is not lent");
         let count = Arc::clone(&lender.count);
         drop(lender);
-        assert_eq!(
-            (count.0.load(Ordering::Relaxed), Arc::strong_count(&count)),
-            (1, 2)
-        );
+        assert_eq!((count.get(), Arc::strong_count(&count)), (1, 2));
         let again = kept.clone();
         kept.wake_by_ref();
         kept.wake();
         again.wake();
-        assert_eq!(
-            (count.0.load(Ordering::Relaxed), Arc::strong_count(&count)),
-            (4, 1)
-        );
+        assert_eq!((count.get(), Arc::strong_count(&count)), (4, 1));
     }
 
     #[test]
@@ -160,7 +146,7 @@ mod tests {
             })
         });
         kept.into_iter().for_each(Waker::wake);
-        assert_eq!(lender.count.0.load(Ordering::Relaxed), 8);
+        assert_eq!(lender.count.get(), 8);
         assert_eq!(Arc::strong_count(&lender.count), 1);
     }
 }

@@ -25,6 +25,8 @@ pub(crate) mod sim;
 pub(crate) mod snapshot;
 pub(crate) mod socket;
 pub(crate) mod spsc;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod thin;
 pub(crate) mod thread;
 pub(crate) mod typed;

@@ -1,8 +1,9 @@
 //! [`Typed`]: a value of any type, in a box that knows which, behind a head that all of them have.
 //!
 //! What `(H, Box<dyn Any>)` is, but the value stands where the head does, so that whoever has found
-//! the one has found the other; and whether it is of a type mostly costs one load here and a call
-//! there. What must hold: the value is of the type whose id is told before it.
+//! the one has found the other; and whether it is of a type costs one load here and a call there.
+//! What must hold: the value is of the type whose id is told before it; what is referred to as its
+//! start does not reach into it.
 #![expect(
     unsafe_code,
     reason = "the standard library's unchecked downcast is not stable"
@@ -14,38 +15,41 @@ use std::ptr::{self, NonNull};
 
 /// A value of some type and its head, which stay where they are.
 pub(crate) struct Typed<H> {
-    /// From a `Box<Whole<H, T>>`, of the `T` that its id names. Without a value it is what all of
-    /// these begin with.
-    whole: NonNull<Whole<H, ()>>,
+    /// Of a `Box<Whole<H, T>>`, of the `T` that its start names.
+    start: NonNull<Start<H>>,
+}
+
+/// What all begin with.
+struct Start<H> {
+    /// By reference: where it is the same, what it refers to is.
+    id: &'static TypeId,
+    free: unsafe fn(NonNull<Start<H>>),
+    head: H,
 }
 
 #[repr(C)]
 struct Whole<H, T> {
-    /// By reference: where it is the same, what it refers to is.
-    id: &'static TypeId,
-    drop: unsafe fn(NonNull<Whole<H, ()>>),
-    head: H,
+    start: Start<H>,
     value: T,
 }
 
 impl<H> Typed<H> {
     pub(crate) fn new<T: 'static>(head: H, value: T) -> Typed<H> {
-        let whole = Box::new(Whole {
+        let start = Start {
             id: Id::<T>::ID,
-            drop: free::<H, T>,
+            free: free::<H, T>,
             head,
-            value,
-        });
+        };
+        let whole = Box::leak(Box::new(Whole { start, value }));
         Typed {
-            whole: NonNull::from(Box::leak(whole)).cast(),
+            start: NonNull::from(whole).cast(),
         }
     }
 
     #[inline]
-    fn start(&self) -> &Whole<H, ()> {
-        // SAFETY: whatever the value is, the fields before it are at the same places, and live as
-        // long as `self`.
-        unsafe { self.whole.as_ref() }
+    fn start(&self) -> &Start<H> {
+        // SAFETY: it is the first field of the box, which lives as long as `self`.
+        unsafe { self.start.as_ref() }
     }
 
     #[inline]
@@ -56,12 +60,26 @@ impl<H> Typed<H> {
     /// The value, if it is a `T`.
     #[inline]
     pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
-        if !Id::<T>::is(self.start().id) {
-            return None;
-        }
-        // SAFETY: the id says that it was made of such a box, which lives as long as `self`.
-        let whole = unsafe { self.whole.cast::<Whole<H, T>>().as_ref() };
-        Some(&whole.value)
+        let is_it = *self.start().id == TypeId::of::<T>();
+        // SAFETY: as asked for.
+        is_it.then(|| unsafe { self.value() })
+    }
+
+    /// The value, if it can be told from an address that it is a `T`. It can unless the compiler
+    /// has placed the id of `T` more than once, and nobody else's ever can.
+    #[inline]
+    pub(crate) fn recognize<T: 'static>(&self) -> Option<&T> {
+        let is_it = ptr::eq(self.start().id, Id::<T>::ID);
+        // SAFETY: as asked for: it refers to the id of `T`.
+        is_it.then(|| unsafe { self.value() })
+    }
+
+    /// # Safety
+    /// The id is that of `T`.
+    #[inline]
+    unsafe fn value<T: 'static>(&self) -> &T {
+        // SAFETY: so the box is of a whole with a `T`, and lives as long as `self`.
+        unsafe { &self.start.cast::<Whole<H, T>>().as_ref().value }
     }
 }
 
@@ -70,37 +88,31 @@ struct Id<T>(PhantomData<T>);
 
 impl<T: 'static> Id<T> {
     const ID: &'static TypeId = &TypeId::of::<T>();
-
-    #[inline]
-    fn is(id: &'static TypeId) -> bool {
-        ptr::eq(id, Self::ID) || Self::is_elsewhere(id)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn is_elsewhere(id: &'static TypeId) -> bool {
-        *id == TypeId::of::<T>()
-    }
 }
 
 impl<H> Drop for Typed<H> {
     fn drop(&mut self) {
-        let drop = self.start().drop;
+        let free = self.start().free;
         // SAFETY: `new` has made it for this box, which nobody can use any more.
-        unsafe { drop(self.whole) }
+        unsafe { free(self.start) }
     }
 }
 
+/// Drops the value, then its head.
+///
 /// # Safety
-/// `whole` is from a `Box<Whole<H, T>>`, and not used again.
-unsafe fn free<H, T>(whole: NonNull<Whole<H, ()>>) {
+/// `start` is of a `Box<Whole<H, T>>`, and not used again.
+unsafe fn free<H, T>(start: NonNull<Start<H>>) {
     // SAFETY: as the caller says.
-    drop(unsafe { Box::from_raw(whole.cast::<Whole<H, T>>().as_ptr()) });
+    let whole = unsafe { Box::from_raw(start.cast::<Whole<H, T>>().as_ptr()) };
+    let Whole { start, value } = *whole;
+    drop(value);
+    drop(start);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
 
     use super::*;
@@ -120,6 +132,7 @@ mod tests {
         let typed = Typed::new(held, (of, [1_u64, 2, 3]));
         assert_eq!(typed.get::<(Counted, [u64; 3])>().unwrap().1, [1, 2, 3]);
         assert!(typed.get::<[u64; 3]>().is_none() && typed.get::<()>().is_none());
+        assert!(typed.recognize::<[u64; 3]>().is_none() && typed.recognize::<()>().is_none());
         assert!(Rc::ptr_eq(&typed.head().0, &head));
         assert_eq!((head.get(), value.get()), (0, 0));
         drop(typed);
@@ -138,5 +151,28 @@ mod tests {
         let typed = Typed::new((), ());
         assert_eq!((typed.get::<()>(), *typed.head()), (Some(&()), ()));
         assert!(typed.get::<u8>().is_none());
+    }
+
+    #[test]
+    fn a_small_value_does_not_stand_in_the_padding_of_its_start() {
+        let typed = Typed::new('a', 1_u8);
+        let start = ptr::from_ref(typed.start());
+        let value = ptr::from_ref(typed.get::<u8>().unwrap());
+        let offset = value.addr() - start.addr();
+        assert!(offset >= size_of::<Start<char>>(), "at {offset}");
+    }
+
+    #[test]
+    fn the_value_goes_before_its_head() {
+        struct Noted(u8, Rc<RefCell<Vec<u8>>>);
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                self.1.borrow_mut().push(self.0);
+            }
+        }
+        let dropped = Rc::default();
+        let noted = |number| Noted(number, Rc::clone(&dropped));
+        drop(Typed::new(noted(1), noted(0)));
+        assert_eq!(*dropped.borrow(), [0, 1]);
     }
 }

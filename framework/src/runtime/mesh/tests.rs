@@ -1,6 +1,7 @@
 //! The mesh of two shards, without the shards.
 
 use std::cell::OnceCell;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::task::Wake;
 use std::thread;
 
 use super::*;
+use crate::sys::testing::Count;
 
 /// The meshes of two shards.
 fn pair() -> [Mesh; 2] {
@@ -113,16 +115,6 @@ fn what_finds_the_queue_full_follows_in_its_order() {
     assert!(order.try_iter().eq(0..count));
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Count>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// A caller that asks the second shard something.
 #[derive(Default)]
 struct Caller {
@@ -140,7 +132,7 @@ impl Caller {
     }
 
     fn woken(&self) -> usize {
-        self.count.0.load(Ordering::Relaxed)
+        self.count.get()
     }
 }
 
@@ -231,6 +223,60 @@ fn a_number_that_was_abandoned_is_that_of_a_later_call_which_gets_its_answer() {
     exchange(&meshes);
     assert_eq!(caller.woken(), 1);
     assert!(matches!(take(first, 0), Poll::Ready(Some(Ok(())))));
+}
+
+/// The place of a task.
+fn slot(number: u16) -> SlotId {
+    let bits = NonZeroU64::MIN | u64::from(number) << 32;
+    SlotId::from_token(bits)
+}
+
+#[test]
+fn what_is_back_wakes_tasks_at_once_and_the_others_with_what_came_besides() {
+    const COUNT: u16 = 100;
+    let [first, second] = pair();
+    ask(&first, COUNT.into());
+    for call in 0..COUNT {
+        let mut links = first.links.borrow_mut();
+        let link = links[1].as_mut().unwrap();
+        link.calls.get(call).caller = Some(Wakee::Task(slot(call)));
+    }
+    let mut other = Caller::default();
+    assert_eq!(other.tries(&first), Some(COUNT));
+    first.abandon(1, 5);
+    end_turn(&first);
+    second.receive(no_task);
+    // And a question, which runs when the tasks are awake.
+    let woken = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&woken);
+    let put = |letter: &mut Parcel| letter.put(move || seen.load(Ordering::Relaxed));
+    let question = second.try_send(0, put, None, Waker::noop()).unwrap();
+    end_turn(&second);
+
+    let order = RefCell::new(Vec::new());
+    first.receive(|slot| {
+        woken.fetch_add(1, Ordering::Relaxed);
+        order.borrow_mut().push(slot);
+    });
+    let awake = (0..COUNT).filter(|call| *call != 5).map(slot);
+    assert!(order.borrow().iter().copied().eq(awake));
+    assert_eq!(other.woken(), 1);
+    let stats = first.stats();
+    assert_eq!((stats.received, stats.calls), (102, 100));
+    end_turn(&first);
+    second.receive(no_task);
+    let seen = second.poll_back(0, question, Waker::noop(), Parcel::take::<usize>);
+    assert!(matches!(seen, Poll::Ready(Some(Ok(99)))));
+
+    // Each of them ends once: one whose task goes now, and all others.
+    first.abandon(1, 6);
+    let left = (0..=COUNT).filter(|call| ![5, 6].contains(call));
+    assert!(left.into_iter().all(|call| take(&first, call).is_ready()));
+    assert_eq!(first.stats().calls, 0);
+    let links = first.links.borrow();
+    let mut free = links[1].as_ref().unwrap().calls.free.clone();
+    free.sort_unstable();
+    assert!(free.into_iter().eq(0..=COUNT));
 }
 
 #[test]
