@@ -16,7 +16,8 @@ sunstar=(-p sunstar --no-default-features --features sim,json)
 simulated=("${sunstar[@]}" --test simulation every_client -- --nocapture)
 miri() { CARGO_TARGET_DIR=target/miri timeout --kill-after 10 300 cargo +nightly miri test --quiet "$@"; }
 
-export MIRIFLAGS='-Zmiri-strict-provenance -Zmiri-disable-isolation'
+# Printing a backtrace takes Miri seven seconds, and tests that panic on purpose would print hundreds.
+export MIRIFLAGS='-Zmiri-strict-provenance -Zmiri-disable-isolation -Zmiri-env-set=RUST_BACKTRACE=0'
 miri "${sunstar[@]}" --lib -- mem:: runtime::op runtime::timer runtime::states \
     runtime::mesh sys::scope sys::lend sys::thin sys::typed sys::parcel sys::spsc sim::
 printf 'buffers, operations, timers, tasks: clean, %s s\n' $SECONDS
